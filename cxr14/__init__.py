@@ -1,0 +1,1 @@
+"""What the numbered stages share: data, networks, losses, the one training loop, and the statistics."""
