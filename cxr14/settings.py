@@ -1,0 +1,173 @@
+"""What a run can be told: one dataclass for each kind of script, filled from its constants and its flags.
+
+The dataclass carries the type, the default and the sentence that ``--help`` shows. A field without a default
+is one that every script states for itself.
+"""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import tyro
+from typeguard import TypeCheckError, check_type
+
+from cxr14.errors import InputError
+
+ROOT = Path(__file__).resolve().parent.parent
+"""The repository: the numbered folders, ChestX-ray14/ and results/ lie in it."""
+
+
+@dataclass(kw_only=True)
+class RunSettings:
+    """What training and testing share."""
+
+    data_dir: Path
+    """Folder of the radiographs that the image lists name."""
+    ckpt_path: Path
+    """Checkpoint of the network: training writes it, testing reads it."""
+    batch_size: int
+    """Radiographs in one step."""
+    num_workers: int = 2
+    """Processes that read radiographs beside the main one; 0 reads in the main process."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps: auto takes an accelerator where there is one."""
+
+
+@dataclass(kw_only=True)
+class LoopSettings(RunSettings):
+    """What every training, taught or not, can be told."""
+
+    train_image_list: Path
+    """Image list to learn from: a line a radiograph, its name and 14 labels."""
+    val_image_list: Path
+    """Image list on which the best epoch is chosen; no patient of it may stand in the training list."""
+    num_epochs: int
+    """Passes over the training list."""
+    learning_rate: float
+    """Peak learning rate of AdamW, reached at the end of the warm-up."""
+    weight_decay: float = 0.05
+    """Decoupled weight decay of AdamW; biases and normalisation layers are spared."""
+    warmup_epochs: float = 0.5
+    """Epochs of linear warm-up before the cosine, at most half of all."""
+    smallest_crop: float = 0.5
+    """Least share of the radiograph's area that a random crop keeps, 0 to 1."""
+    image_size: int = 224
+    """Side of the square that the network sees, in pixels."""
+    pretrained: bool = True
+    """Start from the published ImageNet-1k weights; --no-pretrained starts from random ones."""
+    seed: int = 0
+    """Fixes initial weights, order, crops and dropout."""
+
+
+@dataclass(kw_only=True)
+class TrainSettings(LoopSettings):
+    """Fine-tuning of one network."""
+
+    init_checkpoint: Path | None = None
+    """Start from this checkpoint instead of the ImageNet-1k weights: any format that is known."""
+
+
+@dataclass(kw_only=True)
+class DistillSettings(LoopSettings):
+    """A teacher's knowledge taught into EEEA-Net-C2."""
+
+    teacher: str
+    """Folder of the teacher's network."""
+    teacher_ckpt_path: Path
+    """Checkpoint of the trained teacher."""
+    student: str = "1-EEEA-Net-C2"
+    """Folder of the student's network."""
+    student_ckpt_path: Path | None = None
+    """Checkpoint that the student starts from; None: from the ImageNet-1k weights."""
+    distill_loss: Literal["bernoulli", "study"] = "bernoulli"
+    """How the student is drawn to the teacher; both formulas stand in cxr14/losses.py."""
+    temperature: float = 2.0
+    """Divides the logits of both before they are compared; above 0."""
+    hard_weight: float = 0.5
+    """Share of the labels against the teacher in the study loss (its alpha), 0 to 1."""
+    soft_weight: float = 1.0
+    """Weight of the teacher beside the labels in the bernoulli loss (its lambda), 0 or more."""
+
+
+@dataclass(kw_only=True)
+class TestSettings(RunSettings):
+    """Scoring of one checkpoint."""
+
+    __test__ = False  # pytest would collect the class for its name
+
+    test_image_list: Path
+    """Image list to score."""
+    results_dir: Path
+    """Folder that receives predictions and figures."""
+    crops: Literal[1, 10] = 10
+    """10: four corners and the centre, each also mirrored, averaged; 1: the centre alone."""
+
+
+Settings = TypeVar("Settings")
+
+
+def from_script(kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None) -> Settings:
+    """Fill `kind` from a script's upper-case constants, then from the command line.
+
+    Args:
+        kind: a dataclass; its field ``batch_size`` is the constant ``BATCH_SIZE`` and the flag ``--batch-size``.
+        script: the script's ``globals()``. A path among its constants is relative to the script's folder,
+            one on the command line to the working folder.
+        argv: the command line; None takes that of the process.
+
+    Raises:
+        InputError: a constant that no field knows, of the wrong type, or missing.
+    """
+    folder = Path(str(script["__file__"])).resolve().parent
+    constants = {name: value for name, value in script.items() if name.isupper() and not name.startswith("_")}
+    hints = typing.get_type_hints(kind)
+    fields = {field.name.upper(): field for field in dataclasses.fields(kind)}
+    values = {}
+    for name, value in constants.items():
+        if name not in fields:
+            raise InputError(f"{name} is not a setting of this script; known are {', '.join(sorted(fields))}.")
+        values[name.lower()] = _checked(name, value, hints[name.lower()], folder)
+    missing = [
+        name
+        for name, field in fields.items()
+        if name not in constants and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InputError(f"the script leaves out {', '.join(missing)}.")
+    description = str(script.get("__doc__") or "")
+    return tyro.cli(kind, default=kind(**values), args=argv, description=description)
+
+
+def as_plain(settings: object) -> dict[str, object]:
+    """Return the fields of a settings dataclass as numbers and strings, for a checkpoint or a JSON file."""
+    return {
+        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(settings).items()
+    }
+
+
+def _checked(name: str, value: object, hint: object, folder: Path) -> object:
+    if isinstance(value, str) and _takes(hint, Path):
+        return (folder / value).resolve()
+    if type(value) is int and _takes(hint, float):
+        return float(value)
+    # bool is an int to Python, but BATCH_SIZE = True is a slip.
+    slip = isinstance(value, bool) and not _takes(hint, bool)
+    try:
+        check_type(value, hint)
+    except TypeCheckError:
+        slip = True
+    if slip:
+        raise InputError(f"{name} = {value!r} is of the wrong type; {_spelled(hint)} is expected.")
+    return value
+
+
+def _takes(hint: object, kind: type) -> bool:
+    return kind is hint or (isinstance(hint, types.UnionType) and kind in typing.get_args(hint))
+
+
+def _spelled(hint: object) -> str:
+    return hint.__name__ if isinstance(hint, type) else str(hint).replace("pathlib.", "").replace("typing.", "")
