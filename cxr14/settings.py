@@ -16,6 +16,7 @@ import tyro
 from typeguard import TypeCheckError, check_type
 
 from cxr14.errors import InputError
+from cxr14.labels import FINDINGS
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: the numbered folders, ChestX-ray14/ and results/ lie in it."""
@@ -89,8 +90,9 @@ class DistillSettings(LoopSettings):
     """Divides the logits of both before they are compared; above 0."""
     hard_weight: float = 0.5
     """Share of the labels against the teacher in the study loss (its alpha), 0 to 1."""
-    soft_weight: float = 1.0
-    """Weight of the teacher beside the labels in the bernoulli loss (its lambda), 0 or more."""
+    soft_weight: float = 1 / len(FINDINGS)
+    """Weight of the teacher beside the labels in the bernoulli loss (its lambda), 0 or more; one over the
+    number of findings lets both weigh the same."""
 
 
 @dataclass(kw_only=True)
@@ -110,11 +112,13 @@ class TestSettings(RunSettings):
 Settings = TypeVar("Settings")
 
 
-def from_script(kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None) -> Settings:
+def from_script(
+    kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None
+) -> Settings:
     """Fill `kind` from a script's upper-case constants, then from the command line.
 
     Args:
-        kind: a dataclass; its field ``batch_size`` is the constant ``BATCH_SIZE`` and the flag ``--batch-size``.
+        kind: a dataclass; its field ``batch_size`` is the constant BATCH_SIZE and the flag --batch-size.
         script: the script's ``globals()``. A path among its constants is relative to the script's folder,
             one on the command line to the working folder.
         argv: the command line; None takes that of the process.
@@ -129,12 +133,16 @@ def from_script(kind: type[Settings], script: Mapping[str, object], argv: Sequen
     values = {}
     for name, value in constants.items():
         if name not in fields:
-            raise InputError(f"{name} is not a setting of this script; known are {', '.join(sorted(fields))}.")
+            raise InputError(
+                f"{name} is not a setting of this script; known are {', '.join(sorted(fields))}."
+            )
         values[name.lower()] = _checked(name, value, hints[name.lower()], folder)
     missing = [
         name
         for name, field in fields.items()
-        if name not in constants and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if name not in constants
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise InputError(f"the script leaves out {', '.join(missing)}.")
@@ -145,7 +153,8 @@ def from_script(kind: type[Settings], script: Mapping[str, object], argv: Sequen
 def as_plain(settings: object) -> dict[str, object]:
     """Return the fields of a settings dataclass as numbers and strings, for a checkpoint or a JSON file."""
     return {
-        name: str(value) if isinstance(value, Path) else value for name, value in dataclasses.asdict(settings).items()
+        name: str(value) if isinstance(value, Path) else value
+        for name, value in dataclasses.asdict(settings).items()
     }
 
 
@@ -170,4 +179,6 @@ def _takes(hint: object, kind: type) -> bool:
 
 
 def _spelled(hint: object) -> str:
-    return hint.__name__ if isinstance(hint, type) else str(hint).replace("pathlib.", "").replace("typing.", "")
+    return (
+        hint.__name__ if isinstance(hint, type) else str(hint).replace("pathlib.", "").replace("typing.", "")
+    )
