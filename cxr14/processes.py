@@ -1,0 +1,67 @@
+"""One process, or the many that torchrun starts: who am I, on which device, and what do the others say."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import distributed
+
+from cxr14 import devices
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process among those that train together.
+
+    Attributes:
+        device: where this process computes.
+        rank: 0 to world - 1; 0 writes files and talks.
+        world: how many there are.
+    """
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def speaks(self) -> bool:
+        """Whether this process writes files, bars and lines."""
+        return self.rank == 0
+
+    def gather(self, value: Any) -> list[Any]:  # noqa: ANN401 - any picklable value passes through
+        """Return every process's `value`, in order of rank, to all of them."""
+        if self.world == 1:
+            return [value]
+        values = [None] * self.world
+        distributed.all_gather_object(values, value)
+        return values
+
+    def wait(self) -> None:
+        """Return when every process has come here."""
+        if self.world > 1:
+            distributed.barrier()
+
+
+@contextmanager
+def joined(device_name: str) -> Iterator[Processes]:
+    """Join the processes that torchrun started, or be the only one, and leave them at the end.
+
+    Args:
+        device_name: as `devices.choose` takes it; under torchrun "auto" and "cuda" mean one GPU a process.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Processes(devices.choose(device_name))
+        return
+    device = devices.choose(device_name)
+    if device.type == "cuda":
+        device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Processes(device, distributed.get_rank(), world)
+    finally:
+        distributed.destroy_process_group()
