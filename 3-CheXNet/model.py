@@ -1,0 +1,33 @@
+"""CheXNet: DenseNet-121 with one output a finding; 7.0 M parameters, 2.9 G MACs at 224 px.
+
+Rajpurkar et al. 2017, "CheXNet: Radiologist-Level Pneumonia Detection on Chest X-Rays with Deep Learning",
+arXiv 1711.05225; Huang, Liu, van der Maaten and Weinberger 2017, "Densely Connected Convolutional Networks", CVPR.
+The ImageNet-1k weights are torchvision's, which CheXNet started from, as timm's hub keeps them.
+"""
+
+import timm
+from torch import nn
+
+from cxr14.imagenet import load_imagenet
+
+TIMM_NAME = "densenet121.tv_in1k"
+
+
+def build_model(num_classes: int = 14, pretrained: bool = True, image_size: int = 224) -> nn.Module:
+    """Build CheXNet.
+
+    Args:
+        num_classes: outputs.
+        pretrained: start from the published ImageNet-1k weights.
+        image_size: side of the images in pixels; the network is convolutional and takes any.
+
+    Returns:
+        A network (B, 3, image_size, image_size) -> (B, num_classes) logits.
+
+    Raises:
+        InputError: the published weights cannot be had.
+    """
+    model = timm.create_model(TIMM_NAME, num_classes=num_classes)
+    if pretrained:
+        load_imagenet(model)
+    return model
