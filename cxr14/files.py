@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written aside, then renamed into place."""
+"""Files that are whole or not there: written aside, brought to the disk, renamed into place."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def written_aside(path: Path, previous: Path | None = None) -> Iterator[Path]:
     Whatever interrupts the block, `path` holds all of its old content or all of its new one.
 
     Args:
-        path: the file that appears.
+        path: the file that appears; its folder is made where it is missing.
         previous: where the old content of `path` goes instead of being lost.
 
     Raises:
@@ -23,14 +23,26 @@ def written_aside(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield aside
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            path.replace(previous)
-        aside.replace(path)
-    except OSError as error:
-        raise InputError(f"{path} could not be written ({error.strerror or error}); what stood there is whole.") from error
+        with spoken_disk_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield aside
+            with aside.open("rb") as file:
+                os.fsync(file.fileno())
+            if previous is not None and path.exists():
+                path.replace(previous)
+            aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+@contextmanager
+def spoken_disk_errors(path: Path) -> Iterator[None]:
+    """Turn the errors of a disk that is full, read-only and the like into an InputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        told = error.strerror or error
+        raise InputError(
+            f"{path} could not be written ({told}); what was done before is kept: mend that and run the same "
+            "command again."
+        ) from error
