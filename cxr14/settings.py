@@ -54,6 +54,12 @@ class LoopSettings(RunSettings):
     """Decoupled weight decay of AdamW; biases and normalisation layers are spared."""
     warmup_epochs: float = 0.5
     """Epochs of linear warm-up before the cosine, at most half of all."""
+    clip_norm: float = 5.0
+    """Longest gradient that a step takes; a longer one is shortened to it."""
+    accumulate: int = 1
+    """Parts in which a batch passes through the network, so that a large one fits a small card."""
+    ema_decay: float = 0.0
+    """Keep an exponential moving average of the weights, say 0.9998, and test that; 0: none."""
     smallest_crop: float = 0.5
     """Least share of the radiograph's area that a random crop keeps, 0 to 1."""
     image_size: int = 224
@@ -62,6 +68,18 @@ class LoopSettings(RunSettings):
     """Start from the published ImageNet-1k weights; --no-pretrained starts from random ones."""
     seed: int = 0
     """Fixes initial weights, order, crops and dropout."""
+    deterministic: bool = False
+    """Only algorithms that give the same numbers each time on the same GPU; slower."""
+    compile: bool = False
+    """Compile the network first: minutes once, then faster steps on a GPU."""
+    sync_batchnorm: bool = False
+    """BatchNorm over the batches of all GPUs together."""
+    resume: bool = False
+    """Go on from the last snapshot of CKPT_PATH, exactly as if nothing had happened."""
+    save_minutes: float = 10.0
+    """Time between two snapshots within an epoch; each epoch's end makes one in any case."""
+    log_dir: Path | None = None
+    """Folder for TensorBoard; None: the CSV log alone."""
 
 
 @dataclass(kw_only=True)

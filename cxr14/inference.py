@@ -1,0 +1,63 @@
+"""A trained network and radiographs -> logits, from the centre or from ten crops."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from tqdm import tqdm
+
+from cxr14 import augment, devices
+from cxr14.dataset import Batches
+from cxr14.processes import Processes
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, batches: Batches, processes: Processes, *, image_size: int, crops: int = 1, note: str = ""
+) -> np.ndarray:
+    """Return the (N, 14) float64 logits of every radiograph, in the order of its image list, on each process.
+
+    Of ten crops the probabilities are averaged, as the study does; what is returned is the logit of that mean.
+
+    Args:
+        model: maps (B, 3, H, W) normalised images to (B, 14) logits.
+        batches: the radiographs in order; each process of several holds its own share.
+        processes: where to compute, and who else does.
+        image_size: side of a crop, in pixels.
+        crops: 1 for the centre, 10 for four corners and centre, each also mirrored.
+        note: what the bar says.
+    """
+    model.eval()
+    parts = []
+    # batches.count is this process's share of the list.
+    with tqdm(total=batches.count, unit="img", desc=note, leave=False, disable=not processes.speaks) as bar:
+        for images, _, index in batches.epoch(0):
+            logits = _forward(model, images.to(processes.device, non_blocking=True), image_size, crops)
+            parts.append((index, logits.double().cpu()))
+            bar.update(len(index))
+    gathered = [part for share in processes.gather(parts) for part in share]
+    order = torch.cat([index for index, _ in gathered])
+    logits = torch.empty(len(order), gathered[0][1].shape[1], dtype=torch.float64)
+    logits[order] = torch.cat([values for _, values in gathered])
+    return logits.numpy()
+
+
+def _forward(model: nn.Module, images: Tensor, image_size: int, crops: int) -> Tensor:
+    if crops == 1:
+        views = augment.centre_crop(images, image_size)[:, None]  # (B, 1, S, S)
+    else:
+        views = augment.ten_crops(images, image_size)  # (B, 10, S, S)
+    with devices.autocast(images.device):
+        logits = model(augment.normalise(views.flatten(0, 1)))
+    return mean_logit(logits.float().unflatten(0, views.shape[:2]))
+
+
+def mean_logit(logits: Tensor) -> Tensor:
+    """Return the logit of the mean probability over dimension 1, exact where probabilities saturate.
+
+    Args:
+        logits: (B, crops, 14).
+    """
+    yes = functional.logsigmoid(logits).logsumexp(dim=1)
+    no = functional.logsigmoid(-logits).logsumexp(dim=1)
+    return yes - no

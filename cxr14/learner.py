@@ -1,0 +1,154 @@
+"""A network and what moves it, one step at a time."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import torch
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cxr14 import augment, devices
+from cxr14.errors import InputError
+from cxr14.losses import Loss
+from cxr14.processes import Processes
+from cxr14.settings import LoopSettings
+
+
+class Learner:
+    """A network with its loss, its optimiser and its learning-rate schedule.
+
+    Args:
+        model: maps normalised images to logits; on the CPU, with its initial weights.
+        loss: (images, logits, labels) -> scalar.
+        settings: everything a person can set.
+        processes: this process among those that train together.
+        steps_per_epoch: batches in an epoch.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, settings: LoopSettings, processes: Processes, steps_per_epoch: int
+    ) -> None:
+        _set_backends(settings)
+        self.loss, self.settings, self.processes = loss, settings, processes
+        self.model = devices.place(model, processes.device)
+        if settings.sync_batchnorm and processes.world > 1:
+            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+        self.ema = ModelEmaV3(self.model, settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+        self.net = torch.compile(self.model) if settings.compile else self.model
+        if processes.world > 1:
+            self.net = DistributedDataParallel(self.net)
+        self.optimiser = create_optimizer_v2(
+            self.model,
+            opt="adamw",
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=processes.device.type in ("cpu", "cuda"),
+        )
+        steps = settings.num_epochs * steps_per_epoch
+        warmup = min(settings.warmup_epochs * steps_per_epoch, steps / 2)
+        self.schedule = CosineLRScheduler(
+            self.optimiser, steps, warmup_t=round(warmup), warmup_prefix=True, t_in_epochs=False
+        )
+
+    @property
+    def tested(self) -> nn.Module:
+        """The network whose weights are validated and kept: the moving average where there is one."""
+        return self.ema.module if self.ema else self.model
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.optimiser.param_groups[0]["lr"]
+
+    def step(self, images: Tensor, labels: Tensor, whole: int, epoch: int, batch: int, number: int) -> Tensor:
+        """Learn from one batch.
+
+        Args:
+            images: (B, R, R) uint8, this process's share of the batch.
+            labels: (B, 14) float32.
+            whole: radiographs in the batch over all processes.
+            epoch, batch: counted from 0; with the seed they fix the crops.
+            number: steps taken before this one, over all epochs.
+
+        Returns:
+            The mean loss of the share, still on the device.
+        """
+        settings, device = self.settings, self.processes.device
+        self.net.train()
+        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
+        generator = _generator(settings.seed, epoch, batch, self.processes.rank)
+        crops = augment.random_crops(images, settings.image_size, settings.smallest_crop, generator)
+        parts = list(zip(crops.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True))
+        total = torch.zeros((), device=device)
+        for part_number, (part, part_labels) in enumerate(parts, start=1):
+            waits = self.processes.world > 1 and part_number < len(parts)
+            with self.net.no_sync() if waits else nullcontext():
+                pictures = augment.normalise(part)
+                with devices.autocast(device):
+                    logits = self.net(pictures)
+                loss = self.loss(pictures, logits.float(), part_labels) * len(part)
+                # The processes' gradients are averaged; the weight makes that the mean over the whole batch.
+                (loss * (self.processes.world / whole)).backward()
+            total += loss.detach()
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.schedule.step_update(number + 1)
+        if self.ema:
+            self.ema.update(self.model, step=number + 1)
+        return total / len(images)
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a step changes, in plain containers and tensors."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "optimiser": self.optimiser.state_dict(),
+            "random": self.processes.gather(_random_state()),
+        }
+
+    def restore(self, state: dict[str, Any], number: int) -> None:
+        """Take up what `state` gave, `number` steps into the training.
+
+        Raises:
+            InputError: another number of processes wrote it.
+        """
+        if len(state["random"]) != self.processes.world:
+            raise InputError(
+                f"the snapshot was written by {len(state['random'])} processes; resume it with as many."
+            )
+        self.model.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimiser.load_state_dict(state["optimiser"])
+        self.schedule.step_update(number)
+        _set_random_state(state["random"][self.processes.rank])
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Return a stream of its own for each step, so that none depends on those before it."""
+    seed = np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(seed) % 2**63)
+
+
+def _random_state() -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state()
+    return state
+
+
+def _set_random_state(state: dict[str, Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"])
+
+
+def _set_backends(settings: LoopSettings) -> None:
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = not settings.deterministic
+    torch.use_deterministic_algorithms(settings.deterministic)

@@ -1,0 +1,232 @@
+"""The one training loop, for stages 1 to 6 alike: what is learnt is a matter of the loss it is given."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cxr14 import augment, inference, journal, metrics, snapshot
+from cxr14.dataset import Batches, Data
+from cxr14.errors import InputError
+from cxr14.learner import Learner
+from cxr14.losses import binary_cross_entropy
+from cxr14.processes import Processes
+from cxr14.settings import LoopSettings
+
+# A GPU runs ahead of Python; reading a loss makes both wait, so it is done once in this many steps.
+STEPS_BETWEEN_LOOKS = 20
+
+
+@dataclass
+class Progress:
+    """How far a training has come: numbers and lists alone, so that a snapshot can hold it."""
+
+    epoch: int = 0
+    """Epochs done."""
+    batch: int = 0
+    """Batches done of the epoch under way."""
+    seen: int = 0
+    """Radiographs in them."""
+    loss_sum: float = 0.0
+    """Sum of their losses."""
+    best_epoch: int = 0
+    """Counted from 1; 0 before the first validation."""
+    best_auroc: float = math.nan
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """A row an epoch, as in the CSV log."""
+
+
+@dataclass
+class _Clock:
+    """Where the time of an epoch goes, in seconds."""
+
+    began: float = field(default_factory=time.perf_counter)
+    waited: float = 0.0
+    seen: int = 0
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.began
+
+
+class Training:
+    """A learner on its way through the epochs.
+
+    Args:
+        learner: takes the steps.
+        data: radiographs to learn from, and to choose the best epoch on.
+        train, val: this process's batches of them.
+        keep: called with (weights, epoch counted from 1, validation AUROC) for each new best epoch.
+        identity: what must be the same in both halves of a resumed training, as plain values.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        data: Data,
+        train: Batches,
+        val: Batches,
+        keep: Callable[[dict[str, Tensor], int, float], None],
+        identity: dict[str, Any],
+    ) -> None:
+        self.learner, self.data, self.train, self.val, self.keep = learner, data, train, val, keep
+        self.identity = identity
+        self.settings: LoopSettings = learner.settings
+        self.processes: Processes = learner.processes
+        self.progress = Progress()
+        self._unread: list[tuple[Tensor, Tensor]] = []  # (mean loss, on the device; indices) of each batch
+        self._saved = time.monotonic()
+
+    def run(self) -> Progress:
+        """Train to the last epoch, from wherever `progress` stands.
+
+        Raises:
+            InputError: a loss is not finite, or a file cannot be written.
+            snapshot.Stopped: SIGTERM or Ctrl-C; the state is saved.
+        """
+        book = journal.Journal(self.settings.ckpt_path, self.settings.log_dir, self.progress.history)
+        with snapshot.StopRequest().heard() as stop:
+            while self.progress.epoch < self.settings.num_epochs:
+                clock = _Clock()
+                self._learn(stop, clock)
+                self._close_epoch(book, clock)
+                self._stop_if_asked(stop)
+        return self.progress
+
+    def resume(self) -> None:
+        """Take up the last snapshot of this training.
+
+        Raises:
+            InputError: there is none, or it is of another training.
+        """
+        state = snapshot.load(self.settings.ckpt_path)
+        differing = [name for name, value in self.identity.items() if state["identity"].get(name) != value]
+        if differing:
+            told = ", ".join(f"{name}: {state['identity'].get(name)}, now {self.identity[name]}" for name in differing)
+            raise InputError(f"the snapshot is of another training ({told}); take its settings or start anew.")
+        self.progress = Progress(**state["progress"])
+        if not self.processes.speaks:
+            self.progress.loss_sum, self.progress.seen = 0.0, 0  # the first process carries the sums of all
+        self.learner.restore(state["learner"], self._steps_done)
+
+    def _save(self) -> None:
+        loss_sum, seen = self._sums()
+        progress = asdict(self.progress) | {"loss_sum": loss_sum, "seen": seen}
+        state = {"identity": self.identity, "progress": progress, "learner": self.learner.state()}
+        if self.processes.speaks:
+            snapshot.save(self.settings.ckpt_path, state)
+        self._saved = time.monotonic()
+
+    def _sums(self) -> tuple[float, int]:
+        shares = self.processes.gather((self.progress.loss_sum, self.progress.seen))
+        return sum(loss_sum for loss_sum, _ in shares), sum(seen for _, seen in shares)
+
+    @property
+    def _steps_done(self) -> int:
+        return self.progress.epoch * len(self.train) + self.progress.batch
+
+    def _learn(self, stop: snapshot.StopRequest, clock: _Clock) -> None:
+        progress = self.progress
+        looks = 1 if self.processes.device.type == "cpu" else STEPS_BETWEEN_LOOKS
+        batches = self.train.epoch(progress.epoch, first=progress.batch)
+        silent = not self.processes.speaks
+        with journal.bar(progress.epoch, self.settings.num_epochs, progress.seen, self.train.count, silent) as bar:
+            while True:
+                asked = time.perf_counter()
+                batch = next(batches, None)
+                clock.waited += time.perf_counter() - asked
+                if batch is None:
+                    break
+                whole = self.train.size_of(progress.batch)
+                place = {"epoch": progress.epoch, "batch": progress.batch, "number": self._steps_done}
+                loss = self.learner.step(batch.images, batch.labels, whole, **place)
+                self._unread.append((loss, batch.index))
+                progress.batch += 1
+                clock.seen += len(batch.index)
+                bar.update(len(batch.index))
+                if progress.batch % looks == 0:
+                    self._read_losses()
+                    mean = progress.loss_sum / progress.seen
+                    waiting = f"{clock.waited / clock.seconds:.0%}"
+                    bar.set_postfix(loss=f"{mean:.4f}", waiting=waiting, refresh=False)
+                    self._save_if_due()
+                    self._stop_if_asked(stop)
+        self._read_losses()
+
+    def _read_losses(self) -> None:
+        values = torch.stack([loss for loss, _ in self._unread]).tolist() if self._unread else []
+        first = self.progress.batch - len(values)
+        for offset, (value, (_, index)) in enumerate(zip(values, self._unread, strict=True)):
+            if not math.isfinite(value):
+                raise InputError(self._describe_divergence(value, first + offset, index))
+            self.progress.loss_sum += value * len(index)
+            self.progress.seen += len(index)
+        self._unread.clear()
+
+    def _describe_divergence(self, value: float, batch: int, index: Tensor) -> str:
+        names = [self.data.train.names[i] for i in index.tolist()]
+        files = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        kept = "no epoch was kept yet"
+        if self.progress.best_epoch:
+            kept = f"{self.settings.ckpt_path} holds epoch {self.progress.best_epoch}"
+        return (
+            f"the loss became {value} in epoch {self.progress.epoch + 1}, batch {batch + 1} ({files}); {kept}. "
+            "A smaller LEARNING_RATE usually helps."
+        )
+
+    def _close_epoch(self, book: journal.Journal, clock: _Clock) -> None:
+        progress = self.progress
+        row = {
+            "learning_rate": self.learner.learning_rate,
+            "images_per_second": clock.seen * self.processes.world / clock.seconds,
+            "share_waiting_for_data": clock.waited / clock.seconds,
+            "seconds": clock.seconds,
+        }
+        loss_sum, seen = self._sums()
+        logits = inference.predict(
+            self.learner.tested, self.val, self.processes, image_size=self.settings.image_size, note="validating"
+        )
+        auroc = metrics.auroc(self.data.val.labels, logits)
+        mean, covered = metrics.macro(auroc)
+        row = {
+            "epoch": progress.epoch + 1,
+            "train_loss": loss_sum / seen,
+            "val_loss": _mean_cross_entropy(logits, self.data.val.labels),
+            "val_auroc": mean,
+            "findings_covered": covered,
+        } | row
+        # Where no finding has both classes the mean is NaN, no epoch beats another, and the latest is kept.
+        best = not mean <= progress.best_auroc
+        if best:
+            progress.best_epoch, progress.best_auroc = row["epoch"], mean
+        progress.epoch, progress.batch, progress.seen, progress.loss_sum = row["epoch"], 0, 0, 0.0
+        if self.processes.speaks:
+            if best:
+                self.keep(self.learner.tested.state_dict(), row["epoch"], mean)
+            book.add(row, auroc)
+            print(
+                f"epoch {row['epoch']}/{self.settings.num_epochs}: training loss {row['train_loss']:.4f}, validation "
+                f"AUROC {mean:.3f} over {covered} findings, {row['images_per_second']:.0f} images/s"
+                f"{', best so far' if best else ''}"
+            )
+        self._save()
+
+    def _save_if_due(self) -> None:
+        due = time.monotonic() - self._saved > 60 * self.settings.save_minutes
+        if self.processes.gather(due)[0]:
+            self._save()
+
+    def _stop_if_asked(self, stop: snapshot.StopRequest) -> None:
+        numbers = [number for number in self.processes.gather(stop.number) if number is not None]
+        if numbers:
+            self._save()
+            raise snapshot.Stopped(numbers[0])
+
+
+def _mean_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    return binary_cross_entropy(None, torch.from_numpy(logits), torch.from_numpy(labels).double()).item()
