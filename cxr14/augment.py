@@ -1,0 +1,146 @@
+"""Crops, flips and normalisation of whole batches of uint8 radiographs, on whichever device they lie.
+
+A crop that is resized is a product of matrices, ``rows @ image @ columns.T``, because antialiased bilinear
+interpolation is separable: an accelerator cuts a batch, each image with a crop of its own, in two batched
+products. On the CPU torch's interpolation of uint8 is faster; the two agree within rounding.
+"""
+
+import math
+
+import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor
+from torch.nn import functional
+
+# All five networks start from ImageNet weights and expect its colours; a gray value counts as all three.
+MEAN: tuple[float, float, float] = IMAGENET_DEFAULT_MEAN
+STD: tuple[float, float, float] = IMAGENET_DEFAULT_STD
+
+# Width over height of a random crop lies between this and its inverse, as in torchvision's RandomResizedCrop.
+_NARROWEST = 3 / 4
+
+
+def read_side(image_size: int) -> int:
+    """Return the side at which images are read for crops of `image_size`: 256 for 224, as the study does."""
+    return round(image_size * 256 / 224)
+
+
+def random_crops(images: Tensor, image_size: int, smallest_crop: float, generator: torch.Generator) -> Tensor:
+    """Cut a random part out of each radiograph, resize it, and mirror every other one.
+
+    The area is uniform; given the area, the logarithm of width over height is uniform between 3/4 and 4/3, or
+    as far towards them as fits into the image, so that no draw has to be thrown away.
+
+    Args:
+        images: (B, R, R) uint8.
+        image_size: S, the side of the result in pixels.
+        smallest_crop: least share of the area that is kept, above 0 up to 1.
+        generator: a generator of the CPU, from which all randomness comes: the crops are the same on every
+            device.
+
+    Returns:
+        (B, S, S) uint8.
+    """
+    side = images.shape[-1]
+    draws = torch.rand(5, len(images), generator=generator, dtype=torch.float64)
+    share = smallest_crop + (1 - smallest_crop) * draws[0]
+    widest = -torch.log(share).clamp(max=-math.log(_NARROWEST))
+    shape = torch.exp((2 * draws[1] - 1) * widest)  # width over height
+    width = (side * torch.sqrt(share * shape)).round().clamp(1, side).long()
+    height = (side * torch.sqrt(share / shape)).round().clamp(1, side).long()
+    left = (draws[2] * (side - width + 1)).long()
+    top = (draws[3] * (side - height + 1)).long()
+    mirrored = draws[4] < 0.5
+    if images.device.type == "cpu":
+        return _crops_one_by_one(images, image_size, top, left, height, width, mirrored)
+    return _crops_as_products(images, image_size, top, left, height, width, mirrored)
+
+
+def ten_crops(images: Tensor, image_size: int) -> Tensor:
+    """Cut the four corners and the centre, then the same mirrored.
+
+    Args:
+        images: (B, R, R).
+        image_size: S, at most R.
+
+    Returns:
+        (B, 10, S, S), in the order of torchvision's TenCrop.
+    """
+    last = images.shape[-1] - image_size
+    corners = [images[:, y : y + image_size, x : x + image_size] for y in (0, last) for x in (0, last)]
+    five = torch.stack([*corners, centre_crop(images, image_size)], dim=1)
+    return torch.cat([five, five.flip(-1)], dim=1)
+
+
+def centre_crop(images: Tensor, image_size: int) -> Tensor:
+    """Cut the middle, (..., S, S), out of (..., R, R)."""
+    start = round((images.shape[-1] - image_size) / 2)
+    return images[..., start : start + image_size, start : start + image_size]
+
+
+def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
+    """Give gray radiographs three channels with ImageNet's mean and deviation.
+
+    Args:
+        images: (..., S, S) uint8.
+        out: (..., 3, S, S) of any floating type and memory format on the same device, to be filled instead of
+            a new tensor: a training loop that keeps one spares the allocation of a batch in every step.
+
+    Returns:
+        (..., 3, S, S), `out` or a new float32 tensor.
+    """
+    if out is None:
+        shape = (*images.shape[:-2], len(MEAN), *images.shape[-2:])
+        out = torch.empty(shape, dtype=torch.float32, device=images.device)
+    gray = images.to(out.dtype)
+    for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
+        torch.add(out.new_full((), -mean / std), gray, alpha=1 / (255 * std), out=out.select(-3, channel))
+    return out
+
+
+def _crops_one_by_one(
+    images: Tensor,
+    image_size: int,
+    top: Tensor,
+    left: Tensor,
+    height: Tensor,
+    width: Tensor,
+    mirrored: Tensor,
+) -> Tensor:
+    crops = images.new_empty(len(images), image_size, image_size)
+    boxes = zip(top.tolist(), left.tolist(), height.tolist(), width.tolist(), mirrored.tolist(), strict=True)
+    for row, (y, x, h, w, mirror) in enumerate(boxes):
+        part = images[row, None, None, y : y + h, x : x + w]
+        crop = functional.interpolate(part, (image_size, image_size), mode="bilinear", antialias=True)[0, 0]
+        crops[row] = crop.flip(-1) if mirror else crop
+    return crops
+
+
+def _crops_as_products(
+    images: Tensor,
+    image_size: int,
+    top: Tensor,
+    left: Tensor,
+    height: Tensor,
+    width: Tensor,
+    mirrored: Tensor,
+) -> Tensor:
+    side, device = images.shape[-1], images.device
+    rows = _resize_weights(top.to(device), height.to(device), image_size, side)  # (B, S, R)
+    columns = _resize_weights(left.to(device), width.to(device), image_size, side)
+    columns = torch.where(mirrored.to(device)[:, None, None], columns.flip(1), columns)
+    crops = rows @ images.float() @ columns.transpose(1, 2)
+    return crops.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _resize_weights(start: Tensor, length: Tensor, image_size: int, side: int) -> Tensor:
+    # Row s of image b weighs the pixels start[b] … start[b] + length[b] - 1 of a line by a triangle around
+    # the place that output pixel s falls on; it widens when the line shrinks, which is the antialiasing.
+    pixels = torch.arange(side, device=start.device, dtype=torch.float32)
+    scale = (length / image_size)[:, None, None]  # (B, 1, 1)
+    centres = (torch.arange(image_size, device=start.device)[None, :, None] + 0.5) * scale - 0.5
+    distance = pixels - start[:, None, None] - centres
+    weights = (1 - distance.abs() / scale.clamp(min=1)).clamp(min=0)  # (B, S, R)
+    inside = (pixels >= start[:, None, None]) & (pixels < (start + length)[:, None, None])
+    weights = weights * inside
+    return weights / weights.sum(dim=-1, keepdim=True)
