@@ -35,9 +35,9 @@ class Batch(NamedTuple):
 class Batches:
     """The radiographs of an image list, batch by batch.
 
-    What a batch holds depends on the list, seed and epoch alone: not on the number of processes that read, nor
-    on where an epoch was entered. With several ranks, each gets its share of every batch: rank r the members
-    r, r + world, … of it, none twice.
+    What a batch holds depends on the list, seed and epoch alone: not on the number of processes that read,
+    nor on where an epoch was entered. With several ranks, each gets its share of every batch: rank r the
+    members r, r + world, … of it, none twice.
     """
 
     def __init__(

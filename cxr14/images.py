@@ -1,8 +1,8 @@
 """One way to turn any file into a gray radiograph, and one way to read many of them.
 
 A folder that DATA_DIR names holds either plain image files or the packed store that ChestX-ray14/prepare.py
-makes of them: ``store.npy``, one uint8 array (N, S, S), and ``store.csv``, which says what each row is. Both give
-the same batches; the store gives them without decoding anything.
+makes of them: ``store.npy``, one uint8 array (N, S, S), and ``store.csv``, which says what each row is. Both
+give the same batches; the store gives them without decoding anything.
 """
 
 import csv

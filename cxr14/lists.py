@@ -84,8 +84,8 @@ def read_list(path: Path) -> ImageList:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise InputError(
-            f"there is no image list {path}; ChestX-ray14/prepare.py writes the lists of the real radiographs, "
-            "and ChestX-ray14/make-phantoms.py makes synthetic ones for prepare.py to read."
+            f"there is no image list {path}; ChestX-ray14/prepare.py writes the lists of the real "
+            "radiographs, and ChestX-ray14/make-phantoms.py makes synthetic ones for prepare.py to read."
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"the image list {path} cannot be read ({error}).") from None
