@@ -1,8 +1,8 @@
 """EEEA-Net-C2: 4.7 M parameters, 311 M MACs at 224 px.
 
-Termritthikun, Jamtsho, Ieamsaard, Muneesawang and Lee 2021, "EEEA-Net: An Early Exit Evolutionary Neural Architecture
-Search", Engineering Applications of Artificial Intelligence 104. The search chose kernels and expansions within the
-frame of MobileNetV3; the ImageNet-1k weights are those of the authors' model zoo, jitdee-ai/darmo.
+Termritthikun, Jamtsho, Ieamsaard, Muneesawang and Lee 2021, "EEEA-Net: An Early Exit Evolutionary Neural
+Architecture Search", Engineering Applications of Artificial Intelligence 104. The search chose kernels and
+expansions in the frame of MobileNetV3; the ImageNet-1k weights are those of the model zoo jitdee-ai/darmo.
 """
 
 from torch import nn

@@ -1,8 +1,8 @@
-"""OFA-595: 7.6 M parameters, 543 M MACs at 224 px (595 M as its authors count, with 1000 outputs).
+"""OFA-595: 7.6 M parameters, 543 M MACs at 224 px.
 
-Cai, Gan, Wang, Zhang and Han 2020, "Once-for-All: Train One Network and Specialize it for Efficient Deployment", ICLR.
-A subnet of the width-1.2 supernet, in the frame of MobileNetV3; the ImageNet-1k weights are those of the model zoo
-jitdee-ai/darmo.
+Cai, Gan, Wang, Zhang and Han 2020, "Once-for-All: Train One Network and Specialize it for Efficient
+Deployment", ICLR: the subnet that they name after its 595 M MACs, from the supernet of width 1.2 in the frame
+of MobileNetV3. The ImageNet-1k weights are those of the model zoo jitdee-ai/darmo.
 """
 
 from torch import nn

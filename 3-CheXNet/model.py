@@ -1,8 +1,8 @@
 """CheXNet: DenseNet-121 with one output a finding; 7.0 M parameters, 2.9 G MACs at 224 px.
 
 Rajpurkar et al. 2017, "CheXNet: Radiologist-Level Pneumonia Detection on Chest X-Rays with Deep Learning",
-arXiv 1711.05225; Huang, Liu, van der Maaten and Weinberger 2017, "Densely Connected Convolutional Networks", CVPR.
-The ImageNet-1k weights are torchvision's, which CheXNet started from, as timm's hub keeps them.
+arXiv 1711.05225; Huang, Liu, van der Maaten and Weinberger 2017, "Densely Connected Convolutional Networks",
+CVPR. The ImageNet-1k weights are torchvision's, as timm's hub keeps them.
 """
 
 import timm

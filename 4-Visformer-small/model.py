@@ -1,7 +1,7 @@
-"""Visformer-small: convolutions first, attention in the last two stages; 39.5 M parameters, 4.8 G MACs at 224 px.
+"""Visformer-small: convolutions first, then attention; 39.5 M parameters, 4.8 G MACs at 224 px.
 
-Chen, Xie, Niu, Liu, Wei and Tian 2021, "Visformer: The Vision-friendly Transformer", ICCV. The ImageNet-1k weights are
-those of danczs/Visformer, as timm's hub keeps them.
+Chen, Xie, Niu, Liu, Wei and Tian 2021, "Visformer: The Vision-friendly Transformer", ICCV. The ImageNet-1k
+weights are those of danczs/Visformer, as timm's hub keeps them.
 """
 
 import timm

@@ -1,7 +1,7 @@
-"""AutoFormerV2-base: a Swin transformer whose shape was searched (S3-B); 70.4 M parameters, 12.7 G MACs at 224 px.
+"""AutoFormerV2-base: a Swin transformer of searched shape; 70.4 M parameters, 12.7 G MACs at 224 px.
 
-Chen, Wu, Ni, Peng, Liu, Fu, Chao and Ling 2021, "Searching the Search Space of Vision Transformer", NeurIPS. The
-ImageNet-1k weights are those of microsoft/Cream (AutoFormerV2), as timm's hub keeps them.
+Chen, Wu, Ni, Peng, Liu, Fu, Chao and Ling 2021, "Searching the Search Space of Vision Transformer", NeurIPS:
+its S3-B. The ImageNet-1k weights are those of microsoft/Cream (AutoFormerV2), as timm's hub keeps them.
 """
 
 import timm
@@ -18,8 +18,7 @@ def build_model(num_classes: int = 14, pretrained: bool = True, image_size: int 
     Args:
         num_classes: outputs.
         pretrained: start from the published ImageNet-1k weights.
-        image_size: side of the images in pixels; where its last stages are smaller than their windows of 7 and
-            14, the windows shrink with them.
+        image_size: side of the images in pixels; windows of 14 and 7 shrink where a stage is smaller.
 
     Returns:
         A network (B, 3, image_size, image_size) -> (B, num_classes) logits.

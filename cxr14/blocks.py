@@ -21,8 +21,8 @@ class Stage:
     """How many times wider each block is inside than at its entrance."""
 
 
-# The search leaves these alone: first stride, squeeze-excitation and activation of stages 1 to 5 (Howard et al.
-# 2019, "Searching for MobileNetV3", table 1, as Cai et al. 2020, "Once-for-All", took it over).
+# The search leaves these alone: first stride, squeeze-excitation and activation of stages 1 to 5 (Howard et
+# al. 2019, "Searching for MobileNetV3", table 1, as Cai et al. 2020, "Once-for-All", took it over).
 _FRAME = ((2, False, "re"), (2, True, "re"), (2, False, "hs"), (1, True, "hs"), (2, True, "hs"))
 
 

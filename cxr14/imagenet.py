@@ -19,8 +19,8 @@ _HUB_FILE = "model.safetensors"
 def load_imagenet(model: nn.Module) -> None:
     """Fill a network with its published ImageNet-1k weights; a classifier of other outputs stays fresh.
 
-    The file is looked for in torch.hub's folder of checkpoints (below TORCH_HOME) and in Hugging Face's cache (below
-    HF_HOME); else it is fetched into the former, from HF_ENDPOINT where that is set.
+    The file is looked for in torch.hub's folder of checkpoints (below TORCH_HOME) and in Hugging Face's cache
+    (below HF_HOME); else it is fetched into the former, from HF_ENDPOINT where that is set.
 
     Args:
         model: a network whose ``pretrained_cfg`` (timm's) says where the weights are published.
@@ -48,7 +48,7 @@ def _places(timm_cfg: dict) -> tuple[str, Path, Path | None]:
 
 
 def _fetch(url: str, path: Path) -> None:
-    # torch.hub tries once; Hugging Face's own client would go on trying for a minute on a machine without a network.
+    # torch.hub tries once; Hugging Face's own client goes on for a minute on a machine without a network.
     print(f"Fetching {url}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -58,9 +58,8 @@ def _fetch(url: str, path: Path) -> None:
     except (OSError, InputError) as error:
         path.unlink(missing_ok=True)  # a transfer that broke off would be taken for the weights the next time
         raise InputError(
-            f"the published ImageNet-1k weights cannot be had from {url} ({_reason(error)}); fetch the file elsewhere "
-            f"and put it at {path}, name a checkpoint with --init-checkpoint, or train from scratch with "
-            "--no-pretrained."
+            f"the published ImageNet-1k weights cannot be had from {url} ({_reason(error)}); fetch the file "
+            f"elsewhere and put it at {path}, or train from scratch with --no-pretrained."
         ) from error
 
 

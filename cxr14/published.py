@@ -105,8 +105,8 @@ def translate(tensors: Tensors, model: nn.Module) -> Tensors:
     if "densenet121.features.conv0.weight" in tensors or "features.conv0.weight" in tensors:
         rename = _from_torchvision_densenet
     elif "first_conv.conv.weight" in tensors:
-        places = [f"{s}.{b}" for s, stage in enumerate(getattr(model, "blocks", ())) for b in range(len(stage))]
-        rename = _from_darmo(places)
+        stages = enumerate(getattr(model, "blocks", ()))
+        rename = _from_darmo([f"{number}.{block}" for number, stage in stages for block in range(len(stage))])
     elif "stem.1.bn.weight" in tensors:
         rename = _from_visformer
     elif "layers.0.downsample.reduction.weight" in tensors:
@@ -158,7 +158,7 @@ _DARMO_RESIDUAL = {
 
 
 def _from_darmo(places: list[str]) -> Callable[[str], str]:
-    """`places`: where darmo's blocks 0, 1, 2, … stand in timm's stages; the last is its final_expand_layer."""
+    """`places`: where darmo's blocks 0, 1, 2, … stand in timm's stages; last comes its final_expand_layer."""
 
     def rename(key: str) -> str:
         layer, _, tensor = key.rpartition(".")
@@ -180,10 +180,12 @@ def _at_this_size(tensors: Tensors, expected: Tensors, model: nn.Module, origin:
         old, new = tensors[key], expected[key]
         if old.shape == new.shape or old.dim() != new.dim():
             continue
-        if re.fullmatch(r"pos_embed\d", key) and old.shape[:2] == new.shape[:2]:  # (1, channels, rows, columns)
+        # (1, channels, rows, columns)
+        if re.fullmatch(r"pos_embed\d", key) and old.shape[:2] == new.shape[:2]:
             by_rows = resample_abs_pos_embed_nhwc(old.permute(0, 2, 3, 1), list(new.shape[2:]))
             resized[key] = by_rows.permute(0, 3, 1, 2)
-        elif key.endswith(".relative_position_bias_table") and old.shape[1] == new.shape[1]:  # (offsets, heads)
+        # (offsets, heads)
+        elif key.endswith(".relative_position_bias_table") and old.shape[1] == new.shape[1]:
             window = model.get_submodule(key.rpartition(".")[0]).window_size
             resized[key] = resize_rel_pos_bias_table(old, new_window_size=window, new_bias_shape=new.shape)
     if resized:

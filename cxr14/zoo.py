@@ -14,7 +14,13 @@ from cxr14.settings import ROOT
 if TYPE_CHECKING:  # torch takes seconds to load, and a name needs none of it
     from torch import nn
 
-NAMES: tuple[str, ...] = ("1-EEEA-Net-C2", "2-OFA-595", "3-CheXNet", "4-Visformer-small", "5-AutoFormerV2-base")
+NAMES: tuple[str, ...] = (
+    "1-EEEA-Net-C2",
+    "2-OFA-595",
+    "3-CheXNet",
+    "4-Visformer-small",
+    "5-AutoFormerV2-base",
+)
 """The folders, in the study's order."""
 
 TIMM_NAMES: dict[str, str] = {"eeea_net_c2": NAMES[0], "ofa_595": NAMES[1]}
@@ -40,8 +46,9 @@ def build(name: str, num_classes: int = 14, pretrained: bool = True, image_size:
         InputError: no such network, an image too small, or weights that cannot be had.
     """
     if image_size < SMALLEST_IMAGE:
-        raise InputError(f"an image size of {image_size} is too small; {SMALLEST_IMAGE} pixels are the least.")
-    return _model_file(name).build_model(num_classes=num_classes, pretrained=pretrained, image_size=image_size)
+        raise InputError(f"an image size of {image_size} is too small; {SMALLEST_IMAGE} pixels is the least.")
+    build_model = _model_file(name).build_model
+    return build_model(num_classes=num_classes, pretrained=pretrained, image_size=image_size)
 
 
 def name_of(build_model: "Callable[..., nn.Module]") -> str:
@@ -72,7 +79,7 @@ def _timm_entry(timm_name: str, name: str) -> "Callable[..., nn.Module]":
         num_classes: int = 1000,
     ) -> "nn.Module":
         if pretrained_cfg or pretrained_cfg_overlay or cache_dir:
-            raise InputError(f"{timm_name} has one published file; pretrained_cfg and cache_dir are not taken.")
+            raise InputError(f"{timm_name} has one published file; leave out pretrained_cfg and cache_dir.")
         return build(name, num_classes, pretrained)
 
     entry.__name__ = timm_name
