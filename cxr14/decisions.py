@@ -1,0 +1,91 @@
+"""What a decision at a threshold comes to: the four outcomes, counted, and the figures made of them alone."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr14.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """Counts of the four outcomes, in four arrays of one shape: (F,), or (R, F) over resamples."""
+
+    true_positives: np.ndarray
+    false_positives: np.ndarray
+    false_negatives: np.ndarray
+    true_negatives: np.ndarray
+
+    @property
+    def accuracy(self) -> np.ndarray:
+        """Share of right decisions."""
+        right = self.true_positives + self.true_negatives
+        return ratio(right, right + self.false_positives + self.false_negatives)
+
+    @property
+    def f1(self) -> np.ndarray:
+        """2 TP / (2 TP + FP + FN); 0 where no positive is found, NaN where there is none to find."""
+        errors = self.false_positives + self.false_negatives
+        f1 = ratio(2 * self.true_positives, 2 * self.true_positives + errors)
+        return np.where(self.true_positives + self.false_negatives > 0, f1, np.nan)
+
+    @property
+    def sensitivity(self) -> np.ndarray:
+        """Share of the positives that are found; NaN without positives."""
+        return ratio(self.true_positives, self.true_positives + self.false_negatives)
+
+    @property
+    def specificity(self) -> np.ndarray:
+        """Share of the negatives that are let be; NaN without negatives."""
+        return ratio(self.true_negatives, self.true_negatives + self.false_positives)
+
+
+def confusion(labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Confusion:
+    """Count right and wrong decisions; a probability at or above the threshold is a yes.
+
+    Args:
+        labels: (N, F), 0 or 1.
+        probabilities: (N, F), 0 to 1.
+        thresholds: one for all findings, or (F,); NaN leaves a finding undecided, and its counts NaN.
+
+    Returns:
+        Four arrays (F,) of counts.
+    """
+    positive, probabilities = checked(labels, probabilities)
+    # A bare float would be rounded to the probabilities' float32 before it is compared.
+    thresholds = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), positive.shape[1:])
+    said = probabilities >= thresholds
+    counts = ((said & positive), (said & ~positive), (~said & positive), (~said & ~positive))
+    return Confusion(*(np.where(np.isnan(thresholds), np.nan, count.sum(axis=0)) for count in counts))
+
+
+def checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as (N, F) bool and scores as (N, F) floats after a look at both.
+
+    Args:
+        labels: (N, F), 0 or 1.
+        scores: (N, F), any finite numbers; a greater one speaks for the finding.
+
+    Raises:
+        ValueError: the shapes differ or are not two-dimensional, or there is no row.
+        InputError: a label is neither 0 nor 1, or a score is not a finite number.
+    """
+    labels, scores = np.asarray(labels), np.asarray(scores)
+    if labels.ndim != 2 or labels.shape != scores.shape or not len(labels):
+        raise ValueError(f"labels {labels.shape} and scores {scores.shape} must both be (N, F) with N > 0")
+    positive = labels == 1
+    if not np.all(positive | (labels == 0)):
+        raise InputError(
+            "a label is neither 0 nor 1; make the image list again with ChestX-ray14/prepare.py."
+        )
+    if not np.all(np.isfinite(scores)):
+        raise InputError(
+            "a prediction is not a finite number; the checkpoint comes from a training that diverged."
+        )
+    return positive, scores if scores.dtype.kind == "f" else scores.astype(np.float64)
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return part / whole in float64, NaN where the whole is 0 or NaN; both of one shape."""
+    part, whole = np.asarray(part, dtype=np.float64), np.asarray(whole, dtype=np.float64)
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)
