@@ -13,11 +13,17 @@ from cxr14.processes import Processes
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, batches: Batches, processes: Processes, *, image_size: int, crops: int = 1, note: str = ""
+    model: nn.Module,
+    batches: Batches,
+    processes: Processes,
+    *,
+    image_size: int,
+    crops: int = 1,
+    note: str = "",
 ) -> np.ndarray:
     """Return the (N, 14) float64 logits of every radiograph, in the order of its image list, on each process.
 
-    Of ten crops the probabilities are averaged, as the study does; what is returned is the logit of that mean.
+    Of ten crops the probabilities are averaged, as the study does; returned is the logit of that mean.
 
     Args:
         model: maps (B, 3, H, W) normalised images to (B, 14) logits.
@@ -29,12 +35,11 @@ def predict(
     """
     model.eval()
     parts = []
-    # batches.count is this process's share of the list.
-    with tqdm(total=batches.count, unit="img", desc=note, leave=False, disable=not processes.speaks) as bar:
+    with tqdm(total=len(batches), unit="batch", desc=note, leave=False, disable=not processes.speaks) as bar:
         for images, _, index in batches.epoch(0):
             logits = _forward(model, images.to(processes.device, non_blocking=True), image_size, crops)
             parts.append((index, logits.double().cpu()))
-            bar.update(len(index))
+            bar.update()
     gathered = [part for share in processes.gather(parts) for part in share]
     order = torch.cat([index for index, _ in gathered])
     logits = torch.empty(len(order), gathered[0][1].shape[1], dtype=torch.float64)

@@ -34,6 +34,7 @@ class Learner:
     ) -> None:
         _set_backends(settings)
         self.loss, self.settings, self.processes = loss, settings, processes
+        self._pictures: Tensor | None = None
         self.model = devices.place(model, processes.device)
         if settings.sync_batchnorm and processes.world > 1:
             self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
@@ -49,9 +50,9 @@ class Learner:
             fused=processes.device.type in ("cpu", "cuda"),
         )
         steps = settings.num_epochs * steps_per_epoch
-        warmup = min(settings.warmup_epochs * steps_per_epoch, steps / 2)
+        warmup = round(min(settings.warmup_epochs * steps_per_epoch, steps / 2))
         self.schedule = CosineLRScheduler(
-            self.optimiser, steps, warmup_t=round(warmup), warmup_prefix=True, t_in_epochs=False
+            self.optimiser, steps - warmup, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False
         )
 
     @property
@@ -87,7 +88,7 @@ class Learner:
         for part_number, (part, part_labels) in enumerate(parts, start=1):
             waits = self.processes.world > 1 and part_number < len(parts)
             with self.net.no_sync() if waits else nullcontext():
-                pictures = augment.normalise(part)
+                pictures = augment.normalise(part, out=self._pictures_like(part))
                 with devices.autocast(device):
                     logits = self.net(pictures)
                 loss = self.loss(pictures, logits.float(), part_labels) * len(part)
@@ -101,6 +102,13 @@ class Learner:
         if self.ema:
             self.ema.update(self.model, step=number + 1)
         return total / len(images)
+
+    def _pictures_like(self, part: Tensor) -> Tensor:
+        """Return room for (B, S, S) radiographs as (B, 3, S, S); allocated once and filled in each step."""
+        if self._pictures is None or len(self._pictures) < len(part):
+            shape = (len(part), len(augment.MEAN), *part.shape[1:])
+            self._pictures = torch.empty(shape, device=part.device, memory_format=torch.channels_last)
+        return self._pictures[: len(part)]
 
     def state(self) -> dict[str, Any]:
         """Return all that a step changes, in plain containers and tensors."""

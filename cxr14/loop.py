@@ -10,16 +10,43 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxr14 import augment, inference, journal, metrics, snapshot
-from cxr14.dataset import Batches, Data
+from cxr14 import inference, journal, metrics, snapshot
+from cxr14.dataset import Batches
 from cxr14.errors import InputError
+from cxr14.images import ImageSource, open_images
 from cxr14.learner import Learner
+from cxr14.lists import ImageList, read_list, require_disjoint
 from cxr14.losses import binary_cross_entropy
 from cxr14.processes import Processes
 from cxr14.settings import LoopSettings
 
 # A GPU runs ahead of Python; reading a loss makes both wait, so it is done once in this many steps.
 STEPS_BETWEEN_LOOKS = 20
+
+
+@dataclass(frozen=True)
+class Data:
+    """Radiographs to learn from, radiographs to choose the best epoch on, and where both are read."""
+
+    train: ImageList
+    val: ImageList
+    images: ImageSource
+
+    @classmethod
+    def read(cls, settings: LoopSettings) -> "Data":
+        """Open the lists and the folder that the settings name.
+
+        Raises:
+            InputError: one cannot be read, or a patient stands in both lists.
+        """
+        train, val = read_list(settings.train_image_list), read_list(settings.val_image_list)
+        require_disjoint(train, val)
+        return cls(train, val, open_images(settings.data_dir))
+
+    @property
+    def fingerprints(self) -> dict[str, str]:
+        """SHA-256 of each list, by its split."""
+        return {"train": self.train.fingerprint, "val": self.val.fingerprint}
 
 
 @dataclass
@@ -107,8 +134,12 @@ class Training:
         state = snapshot.load(self.settings.ckpt_path)
         differing = [name for name, value in self.identity.items() if state["identity"].get(name) != value]
         if differing:
-            told = ", ".join(f"{name}: {state['identity'].get(name)}, now {self.identity[name]}" for name in differing)
-            raise InputError(f"the snapshot is of another training ({told}); take its settings or start anew.")
+            told = ", ".join(
+                f"{name}: {state['identity'].get(name)}, now {self.identity[name]}" for name in differing
+            )
+            raise InputError(
+                f"the snapshot is of another training ({told}); take its settings or start anew."
+            )
         self.progress = Progress(**state["progress"])
         if not self.processes.speaks:
             self.progress.loss_sum, self.progress.seen = 0.0, 0  # the first process carries the sums of all
@@ -134,21 +165,23 @@ class Training:
         progress = self.progress
         looks = 1 if self.processes.device.type == "cpu" else STEPS_BETWEEN_LOOKS
         batches = self.train.epoch(progress.epoch, first=progress.batch)
+        size, count = self.settings.batch_size, len(self.data.train)
+        span = {"done": progress.batch * size, "total": min(len(self.train) * size, count)}
         silent = not self.processes.speaks
-        with journal.bar(progress.epoch, self.settings.num_epochs, progress.seen, self.train.count, silent) as bar:
+        with journal.bar(progress.epoch, self.settings.num_epochs, **span, silent=silent) as bar:
             while True:
                 asked = time.perf_counter()
                 batch = next(batches, None)
                 clock.waited += time.perf_counter() - asked
                 if batch is None:
                     break
-                whole = self.train.size_of(progress.batch)
+                whole = min(size, count - progress.batch * size)
                 place = {"epoch": progress.epoch, "batch": progress.batch, "number": self._steps_done}
                 loss = self.learner.step(batch.images, batch.labels, whole, **place)
                 self._unread.append((loss, batch.index))
                 progress.batch += 1
-                clock.seen += len(batch.index)
-                bar.update(len(batch.index))
+                clock.seen += whole
+                bar.update(whole)
                 if progress.batch % looks == 0:
                     self._read_losses()
                     mean = progress.loss_sum / progress.seen
@@ -175,21 +208,25 @@ class Training:
         if self.progress.best_epoch:
             kept = f"{self.settings.ckpt_path} holds epoch {self.progress.best_epoch}"
         return (
-            f"the loss became {value} in epoch {self.progress.epoch + 1}, batch {batch + 1} ({files}); {kept}. "
-            "A smaller LEARNING_RATE usually helps."
+            f"the loss became {value} in epoch {self.progress.epoch + 1}, batch {batch + 1} ({files}); "
+            f"{kept}. A smaller LEARNING_RATE usually helps."
         )
 
     def _close_epoch(self, book: journal.Journal, clock: _Clock) -> None:
         progress = self.progress
         row = {
             "learning_rate": self.learner.learning_rate,
-            "images_per_second": clock.seen * self.processes.world / clock.seconds,
+            "images_per_second": clock.seen / clock.seconds,
             "share_waiting_for_data": clock.waited / clock.seconds,
             "seconds": clock.seconds,
         }
         loss_sum, seen = self._sums()
         logits = inference.predict(
-            self.learner.tested, self.val, self.processes, image_size=self.settings.image_size, note="validating"
+            self.learner.tested,
+            self.val,
+            self.processes,
+            image_size=self.settings.image_size,
+            note="validating",
         )
         auroc = metrics.auroc(self.data.val.labels, logits)
         mean, covered = metrics.macro(auroc)
@@ -210,8 +247,9 @@ class Training:
                 self.keep(self.learner.tested.state_dict(), row["epoch"], mean)
             book.add(row, auroc)
             print(
-                f"epoch {row['epoch']}/{self.settings.num_epochs}: training loss {row['train_loss']:.4f}, validation "
-                f"AUROC {mean:.3f} over {covered} findings, {row['images_per_second']:.0f} images/s"
+                f"epoch {row['epoch']}/{self.settings.num_epochs}: training loss {row['train_loss']:.4f}, "
+                f"validation AUROC {mean:.3f} over {covered} findings, "
+                f"{row['images_per_second']:.0f} images/s"
                 f"{', best so far' if best else ''}"
             )
         self._save()

@@ -21,6 +21,9 @@ from cxr14.labels import FINDINGS
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: the numbered folders, ChestX-ray14/ and results/ lie in it."""
 
+STUDENT = "1-EEEA-Net-C2"
+"""Folder of the network that all teachers are taught into."""
+
 
 @dataclass(kw_only=True)
 class RunSettings:
@@ -98,13 +101,13 @@ class DistillSettings(LoopSettings):
     """Folder of the teacher's network."""
     teacher_ckpt_path: Path
     """Checkpoint of the trained teacher."""
-    student: str = "1-EEEA-Net-C2"
+    student: str = STUDENT
     """Folder of the student's network."""
     student_ckpt_path: Path | None = None
     """Checkpoint that the student starts from; None: from the ImageNet-1k weights."""
-    distill_loss: Literal["bernoulli", "study"] = "bernoulli"
+    distill_loss: Literal["bernoulli", "study"]
     """How the student is drawn to the teacher; both formulas stand in cxr14/losses.py."""
-    temperature: float = 2.0
+    temperature: float
     """Divides the logits of both before they are compared; above 0."""
     hard_weight: float = 0.5
     """Share of the labels against the teacher in the study loss (its alpha), 0 to 1."""
@@ -121,10 +124,22 @@ class TestSettings(RunSettings):
 
     test_image_list: Path
     """Image list to score."""
+    val_image_list: Path
+    """Image list on which the operating thresholds are chosen; never the one that is scored."""
     results_dir: Path
     """Folder that receives predictions and figures."""
-    crops: Literal[1, 10] = 10
+    crops: Literal[1, 10]
     """10: four corners and the centre, each also mirrored, averaged; 1: the centre alone."""
+
+
+@dataclass(kw_only=True)
+class TaughtTestSettings(TestSettings):
+    """Scoring of a student that a teacher taught."""
+
+    teacher: str
+    """Folder of the teacher's network."""
+    student: str = STUDENT
+    """Folder of the student's network."""
 
 
 Settings = TypeVar("Settings")

@@ -1,0 +1,24 @@
+"""Score EEEA-Net-C2 on the test list: AUROC, accuracy and F1 of each finding, from ten crops.
+
+    python test-model.py              # as the constants below say
+    python test-model.py --crops 1    # the centre alone: a tenth of the time
+
+Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
+"""
+
+from model import build_model
+
+from cxr14 import testing
+
+# Paths are relative to this folder.
+DATA_DIR = "../ChestX-ray14/images"
+VAL_IMAGE_LIST = "../ChestX-ray14/labels/val_list.txt"
+TEST_IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
+CKPT_PATH = "model1.pth"
+RESULTS_DIR = "../results/1-EEEA-Net-C2"
+
+BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
+CROPS = 10
+
+if __name__ == "__main__":
+    testing.main(build_model, globals())

@@ -1,0 +1,24 @@
+"""Score the EEEA-Net-C2 that OFA-595 taught: AUROC, accuracy and F1 of each finding, from ten crops.
+
+    python test-kd2-model.py              # as the constants below say
+    python test-kd2-model.py --crops 1    # the centre alone: a tenth of the time
+
+Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
+"""
+
+from cxr14 import testing
+
+TEACHER = "2-OFA-595"
+
+# Paths are relative to this folder.
+DATA_DIR = "../ChestX-ray14/images"
+VAL_IMAGE_LIST = "../ChestX-ray14/labels/val_list.txt"
+TEST_IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
+CKPT_PATH = "modeld2.pth"
+RESULTS_DIR = "../results/6-Distilling-to-EEEA-Net-C2/kd2"
+
+BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
+CROPS = 10
+
+if __name__ == "__main__":
+    testing.main_taught(globals())

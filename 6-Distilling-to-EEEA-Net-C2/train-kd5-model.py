@@ -1,0 +1,29 @@
+"""Teach EEEA-Net-C2 what AutoFormerV2-base knows, and keep the epoch with the best validation AUROC.
+
+    python train-kd5-model.py                        # as the constants below say
+    python train-kd5-model.py --distill-loss study   # any of them overridden; --help lists all
+
+The teacher comes from 5-AutoFormerV2-base/train-model.py. Leaves modeld5.pth (the best epoch), modeld5.log.csv and
+modeld5.last.pth (for --resume). On the real radiographs the study reports a mean test AUROC of 0.825 for this student.
+"""
+
+from cxr14 import training
+
+TEACHER = "5-AutoFormerV2-base"
+
+# Paths are relative to this folder.
+TEACHER_CKPT_PATH = "../5-AutoFormerV2-base/model5.pth"
+STUDENT_CKPT_PATH = "../1-EEEA-Net-C2/model1.pth"  # None: start from the ImageNet-1k weights
+DATA_DIR = "../ChestX-ray14/images"
+TRAIN_IMAGE_LIST = "../ChestX-ray14/labels/train_list.txt"
+VAL_IMAGE_LIST = "../ChestX-ray14/labels/val_list.txt"
+CKPT_PATH = "modeld5.pth"
+
+BATCH_SIZE = 64
+NUM_EPOCHS = 10
+LEARNING_RATE = 1e-3  # peak
+DISTILL_LOSS = "bernoulli"  # or "study"
+TEMPERATURE = 2.0
+
+if __name__ == "__main__":
+    training.distil(globals())
