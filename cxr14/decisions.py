@@ -1,5 +1,6 @@
 """What a decision at a threshold comes to: the four outcomes, counted, and the figures made of them alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,12 +10,17 @@ from cxr14.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """Counts of the four outcomes, in four arrays of one shape: (F,), or (R, F) over resamples."""
+    """Counts of the four outcomes, in four arrays of one shape."""
 
     true_positives: np.ndarray
     false_positives: np.ndarray
     false_negatives: np.ndarray
     true_negatives: np.ndarray
+
+    def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> "Confusion":
+        """Return the four counts after the same function, say a sum, of each."""
+        counts = (self.true_positives, self.false_positives, self.false_negatives, self.true_negatives)
+        return Confusion(*(function(count) for count in counts))
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -40,23 +46,29 @@ class Confusion:
         return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
 
-def confusion(labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Confusion:
-    """Count right and wrong decisions; a probability at or above the threshold is a yes.
+def outcomes(labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Confusion:
+    """Judge every single decision; a probability at or above the threshold is a yes.
 
     Args:
         labels: (N, F), 0 or 1.
         probabilities: (N, F), 0 to 1.
-        thresholds: one for all findings, or (F,); NaN leaves a finding undecided, and its counts NaN.
+        thresholds: one for all findings, or (F,); NaN leaves a finding undecided, and its outcomes NaN.
 
     Returns:
-        Four arrays (F,) of counts.
+        Four arrays (N, F), of which one is 1 and three are 0 wherever a decision falls.
     """
     positive, probabilities = checked(labels, probabilities)
     # A bare float would be rounded to the probabilities' float32 before it is compared.
     thresholds = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), positive.shape[1:])
-    said = probabilities >= thresholds
-    counts = ((said & positive), (said & ~positive), (~said & positive), (~said & ~positive))
-    return Confusion(*(np.where(np.isnan(thresholds), np.nan, count.sum(axis=0)) for count in counts))
+    yes = probabilities >= thresholds
+    judged = Confusion(yes & positive, yes & ~positive, ~yes & positive, ~yes & ~positive)
+    return judged.mapped(lambda outcome: np.where(np.isnan(thresholds), np.float32(np.nan), outcome))
+
+
+def confusion(labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Confusion:
+    """Count the outcomes of each finding, (F,) each; arguments as in `outcomes`."""
+    each = outcomes(labels, probabilities, thresholds)
+    return each.mapped(lambda outcome: outcome.sum(axis=0, dtype=np.float64))
 
 
 def checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
