@@ -1,4 +1,4 @@
-"""The entry of every test script: a checkpoint and a list -> predictions on disk -> figures, printed and kept."""
+"""The entry of every test script: a checkpoint and a list -> predictions on disk -> printed figures."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -129,6 +129,6 @@ def spoken(name: str, values: pd.Series) -> list[str]:
     mean, covered = metrics.macro(values.to_numpy())
     lines = [f"The average {name} is {mean:.3f} (over {covered} of {len(values)} findings)"]
     for finding, value in values.items():
-        told = "undefined: the list has one class only" if np.isnan(value) else f"{value:.3f}"
+        told = "undefined: the list lacks a class of it" if np.isnan(value) else f"{value:.3f}"
         lines.append(f"The {name} of {finding} is {told}")
     return lines

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# The whole study in minutes, from a fresh machine: makes synthetic radiographs, trains a teacher (CheXNet) and a
+# student (EEEA-Net-C2), teaches the student, tests all three, and compares them. Everything it makes is in demo/.
+set -euo pipefail
+source "$(dirname "$0")/setup.sh"
+
+DEMO=$PWD/demo
+DATA="--data-dir $DEMO/data/images"
+LISTS="--train-image-list $DEMO/data/labels/train_list.txt --val-image-list $DEMO/data/labels/val_list.txt"
+TEST="$DATA --test-image-list $DEMO/data/labels/test_list.txt --val-image-list $DEMO/data/labels/val_list.txt"
+SMALL="--image-size 64 --no-pretrained --batch-size 16 --smallest-crop 0.8"
+KD=6-Distilling-to-EEEA-Net-C2
+
+started=$SECONDS
+step() { echo; echo "== $1  ($(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s)"; }
+
+step "Synthetic radiographs: 3,000 easy phantoms of 73 px"
+python ChestX-ray14/make-phantoms.py --count 3000 --size 73 --difficulty easy --test-fraction 0.33 --out $DEMO/phantoms
+python ChestX-ray14/prepare.py --source $DEMO/phantoms --out $DEMO/data --size 73
+
+step "Teacher: CheXNet"
+python 3-CheXNet/train-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/model3.pth --num-epochs 6 --learning-rate 1e-3
+python 3-CheXNet/test-model.py $TEST --ckpt-path $DEMO/model3.pth --results-dir $DEMO/results/3-CheXNet
+
+step "Student alone: EEEA-Net-C2"
+python 1-EEEA-Net-C2/train-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/model1.pth --num-epochs 8 --learning-rate 3e-3
+python 1-EEEA-Net-C2/test-model.py $TEST --ckpt-path $DEMO/model1.pth --results-dir $DEMO/results/1-EEEA-Net-C2
+
+step "Student taught by CheXNet"
+python $KD/train-kd3-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/modeld3.pth --num-epochs 8 --learning-rate 3e-3 \
+  --teacher-ckpt-path $DEMO/model3.pth --student-ckpt-path None
+python $KD/test-kd3-model.py $TEST --ckpt-path $DEMO/modeld3.pth --results-dir $DEMO/results/$KD/kd3
+
+step "Comparison"
+python compare-results.py --results-dir $DEMO/results

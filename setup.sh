@@ -1,0 +1,20 @@
+# Sourced by the other scripts: makes .venv and installs the pinned packages, once and again when the pins change.
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+# torch's wheels for the pinned release are built for these.
+for python in python3.11 python3.12 python3; do
+  if "$python" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; then break; fi
+  python=""
+done
+if [ -z "$python" ]; then
+  echo "error: Python 3.11 or 3.12 is needed; install one of them and run this again." >&2
+  exit 2
+fi
+
+if ! cmp -s requirements.txt .venv/installed.txt; then
+  echo "Installing into .venv (a few minutes, 5 GB with torch's GPU libraries) …"
+  "$python" -m venv .venv
+  .venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt
+  cp requirements.txt .venv/installed.txt
+fi
+source .venv/bin/activate
