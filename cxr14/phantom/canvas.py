@@ -1,0 +1,169 @@
+"""Paper and pencils: coordinates, soft edges, outlines, textures and blurs, all in float32.
+
+Lengths are in film units: the film spans -1 to 1 in x (to the right, the patient's left) and y (downwards).
+"""
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import numpy as np
+
+Field = np.ndarray  # (S, S) float32
+Box = tuple[
+    float, float, float, float
+]  # x, y of the upper left corner, width, height, in shares of the film's side
+
+# Outlines are tabulated over this range of y, which the patient may reach beyond the film.
+_TOP, _BOTTOM, _ROWS = -1.6, 1.6, 513
+OUTLINE_Y = np.linspace(_TOP, _BOTTOM, _ROWS, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How the patient stands before the film: scale, tilt in radians, and displacement in film units."""
+
+    scale: float = 1.0
+    tilt: float = 0.0
+    right: float = 0.0
+    down: float = 0.0
+
+
+class Grid:
+    """Pixel centres of a square film, in the patient's coordinates.
+
+    Attributes:
+        size: pixels on a side, S.
+        edge: width over which a sharp border fades, about a pixel and a half, in film units.
+        x, y: (S, S) float32, the patient's coordinates: the midline is x = 0.
+        side_x: |x|.
+    """
+
+    def __init__(self, size: int, pose: Pose) -> None:
+        self.size = size
+        self.edge = 3.0 / size / pose.scale
+        self._pose = pose
+        line = (np.arange(size, dtype=np.float32) + 0.5) * (2.0 / size) - 1.0
+        along, down = line[None, :] - pose.right, line[:, None] - pose.down
+        cosine, sine = float(np.cos(pose.tilt)) / pose.scale, float(np.sin(pose.tilt)) / pose.scale
+        self.x = along * cosine + down * sine
+        self.y = down * cosine - along * sine
+        self.side_x = np.abs(self.x)
+
+    @cached_property
+    def left(self) -> np.ndarray:
+        """(S, S) bool: the patient's left half, which is the right half of the film."""
+        return self.x > 0
+
+    def by_side(self, right: Field, left: Field) -> Field:
+        """Return `right` in the patient's right half and `left` in the left one."""
+        return np.where(self.left, left, right)
+
+    def at_y(self, outline: np.ndarray) -> Field:
+        """Read an outline, tabulated at OUTLINE_Y, at every pixel."""
+        index, fraction = self._place
+        table = outline.astype(np.float32, copy=False)
+        return table[index] + fraction * np.diff(table)[index]
+
+    @cached_property
+    def _place(self) -> tuple[np.ndarray, Field]:
+        place = (self.y - _TOP) * ((_ROWS - 1) / (_BOTTOM - _TOP))
+        index = np.clip(place.astype(np.intp), 0, _ROWS - 2)
+        return index, place - index.astype(np.float32)
+
+    def pixels_of(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return columns and rows, as fractions of pixels, of points in the patient's coordinates."""
+        cosine, sine = (
+            float(np.cos(self._pose.tilt)) * self._pose.scale,
+            float(np.sin(self._pose.tilt)) * self._pose.scale,
+        )
+        along, down = x * cosine - y * sine + self._pose.right, x * sine + y * cosine + self._pose.down
+        return (along + 1) * (self.size / 2) - 0.5, (down + 1) * (self.size / 2) - 0.5
+
+    def distance(self, x: float, y: float, squash: float = 1.0) -> Field:
+        """Distance to a point; `squash` above 1 makes the circles of equal distance low and wide."""
+        return np.sqrt((self.x - x) ** 2 + ((self.y - y) * squash) ** 2)
+
+    def cloud(self, x: float, y: float, width: float, height: float) -> Field:
+        """A soft-edged patch, 1 in the middle, that fades around an ellipse of the given half axes."""
+        radius = ((self.x - x) * (1 / width)) ** 2 + ((self.y - y) * (1 / height)) ** 2
+        return np.exp(-radius * np.sqrt(np.sqrt(radius)))
+
+
+def rise(value: Field, width: float) -> Field:
+    """A soft step: 0 where `value` is far below 0, 1 far above, 1/2 at 0, changing over about `width`."""
+    ramp = np.clip(value * (1 / width) + 0.5, 0.0, 1.0)
+    return ramp * ramp * (3.0 - 2.0 * ramp)
+
+
+def ridge(value: Field, width: float) -> Field:
+    """A soft line: 1 where `value` is 0, falling off as a Gaussian of standard deviation `width`."""
+    return np.exp(-0.5 * (value * (1 / width)) ** 2)
+
+
+def trace(points: list[tuple[float, float]], smooth: float = 0.05) -> np.ndarray:
+    """Draw an outline x(y) through points, as a draughtsman would, and round its corners.
+
+    Args:
+        points: (y, x) from top to bottom.
+        smooth: length in y over which corners are rounded.
+
+    Returns:
+        The outline tabulated at OUTLINE_Y.
+    """
+    heights, places = zip(*points, strict=True)
+    line = np.interp(OUTLINE_Y, heights, places)
+    reach = max(1, round(smooth * (_ROWS - 1) / (_BOTTOM - _TOP)))
+    kernel = np.hanning(2 * reach + 3)[1:-1]
+    padded = np.concatenate([np.full(reach, line[0]), line, np.full(reach, line[-1])])
+    return np.convolve(padded, kernel / kernel.sum(), mode="valid").astype(np.float32)
+
+
+def texture(rng: np.random.Generator, size: int, cells: int) -> Field:
+    """Smooth random relief with mean 0 and standard deviation about 1.
+
+    The random numbers depend on `cells` alone, so that every size shows the same relief.
+
+    Args:
+        rng: stream.
+        size: pixels on a side.
+        cells: how many independent lumps fit along a side.
+    """
+    basis = _lumps(size, cells)
+    return basis @ rng.standard_normal((basis.shape[1], basis.shape[1]), dtype=np.float32) @ basis.T
+
+
+def blur(image: Field, sigma: float) -> Field:
+    """Blur by a Gaussian; the border repeats its mean instead of fading to black.
+
+    Args:
+        image: (S, S) float32.
+        sigma: standard deviation as a share of the side.
+    """
+    matrix = _gaussian(image.shape[0], sigma)
+    return matrix @ image @ matrix.T
+
+
+def bounds(footprint: Field, level: float = 0.35) -> Box | None:
+    """Return the smallest box around the part of `footprint` above `level` of its peak; None where it is empty."""
+    peak = float(footprint.max())
+    if peak < 0.05:
+        return None
+    inside = footprint > level * peak
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    size = footprint.shape[0]
+    top, left = int(rows[0]), int(columns[0])
+    return left / size, top / size, (int(columns[-1]) + 1 - left) / size, (int(rows[-1]) + 1 - top) / size
+
+
+@lru_cache(maxsize=64)
+def _lumps(size: int, cells: int) -> np.ndarray:
+    pixels = (np.arange(size) + 0.5) / size * cells
+    weights = np.exp(-0.5 * ((pixels[:, None] - np.arange(-1, cells + 2)) / 0.6) ** 2)
+    return (weights / np.linalg.norm(weights, axis=1, keepdims=True)).astype(np.float32)
+
+
+@lru_cache(maxsize=64)
+def _gaussian(size: int, sigma: float) -> np.ndarray:
+    pixels = np.arange(size)
+    weights = np.exp(-0.5 * ((pixels[:, None] - pixels) / (sigma * size)) ** 2)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)

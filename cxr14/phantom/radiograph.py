@@ -1,0 +1,152 @@
+"""One synthetic radiograph: findings, patient, signs, traps and film, each from a stream of its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cxr14.labels import FINDINGS
+from cxr14.phantom import acquisition, mimics, tissue, vessels
+from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
+from cxr14.phantom.canvas import Field, Grid, blur, bounds
+from cxr14.phantom.chest import Chest
+from cxr14.phantom.knobs import Knobs
+from cxr14.phantom.prevalence import misread, sample_findings
+from cxr14.phantom.signs import DRAW, RESHAPE, sample_sign
+
+IMAGES_A_PATIENT = 2
+BOX_SIDE = 1024  # NIH's boxes are in the pixels of its 1024 x 1024 images, whatever the size of ours
+
+# The order is part of what a seed means: append, do not insert.
+_STREAMS = (
+    "patient",
+    "findings",
+    "reader",
+    "body",
+    "pose",
+    "bones",
+    "vessels",
+    "tissue",
+    "mimics",
+    "film",
+    "marker",
+)
+
+
+@dataclass(frozen=True)
+class Box:
+    """Where a sign was drawn, in pixels of a 1024 x 1024 image: upper left corner, width and height."""
+
+    finding: str
+    x: float
+    y: float
+    w: float
+    h: float
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A synthetic radiograph and all that is known of it.
+
+    Attributes:
+        image: (S, S) uint8, bright where the body attenuates.
+        findings: (14,) bool, what was drawn.
+        labels: (14,) bool, what a fallible reader reports.
+        boxes: where the signs are; a finding may have several.
+        patient: sex and age are the same on all radiographs of one patient.
+        view: PA standing or AP in bed.
+    """
+
+    image: np.ndarray
+    findings: np.ndarray
+    labels: np.ndarray
+    boxes: tuple[Box, ...]
+    patient: Patient
+    view: str
+
+
+def render(
+    index: int, seed: int = 0, knobs: Knobs | None = None, size: int = 128, findings: np.ndarray | None = None
+) -> Phantom:
+    """Draw one synthetic radiograph, which depends on nothing but these arguments.
+
+    Every sign, trap and part of the body has its own random stream: with and without a finding, the rest of the
+    image is the same person in the same breath on the same film.
+
+    Args:
+        index: number of the radiograph, 0 or more; two neighbours are of one patient.
+        seed: number of the set, 0 or more.
+        knobs: how hard it is to read; None is the standard difficulty.
+        size: side S of the image in pixels.
+        findings: (14,) bool, what to draw; None draws it by NIH's prevalence and co-occurrence.
+    """
+    knobs = knobs or Knobs()
+    if findings is None:
+        findings = sample_findings(_stream(seed, index, "findings"), knobs)
+    labels = misread(_stream(seed, index, "reader"), findings, knobs)
+    patient = sample_patient(_stream(seed, index // IMAGES_A_PATIENT, "patient"), knobs.nuisance)
+    body = sample_body(_stream(seed, index, "body"), patient, knobs.nuisance)
+    present = [finding for finding, there in zip(FINDINGS, findings, strict=True) if there]
+    signs = {finding: sample_sign(_stream(seed, index, finding), knobs.severity) for finding in present}
+    for finding, sign in signs.items():
+        if finding in RESHAPE:
+            RESHAPE[finding](body, sign)
+    chest = Chest(Grid(size, sample_pose(_stream(seed, index, "pose"), knobs.nuisance)), body)
+    footprints = [
+        (finding, footprint) for finding, sign in signs.items() for footprint in DRAW[finding](chest, sign)
+    ]
+    mimics.draw_mimics(chest, _stream(seed, index, "mimics"), knobs.nuisance)
+    attenuation = _attenuation(chest, patient, seed, index, knobs.nuisance)
+    film = _stream(seed, index, "film")
+    gray = acquisition.expose(attenuation, body, film, knobs.noise, knobs.nuisance)
+    marker = _stream(seed, index, "marker")
+    acquisition.collimate(gray, marker, knobs.nuisance)
+    acquisition.mark(gray, body, marker)
+    return Phantom(
+        image=(255 * np.clip(gray, 0.0, 1.0) + 0.5).astype(np.uint8),
+        findings=np.asarray(findings, dtype=bool),
+        labels=labels,
+        boxes=tuple(_boxes(footprints)),
+        patient=patient,
+        view="AP" if body.ap else "PA",
+    )
+
+
+def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
+    names = (*_STREAMS, *FINDINGS)
+    return np.random.default_rng(np.random.SeedSequence([seed, index], spawn_key=(names.index(purpose),)))
+
+
+def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance: float) -> Field:
+    """Sum up what the beam meets: flesh, less the air of the lungs, plus vessels, bones and what signs added."""
+    tissue_stream = _stream(seed, index, "tissue")
+    lung, heart, body = chest.lung, chest.heart, chest.body
+    total, covered = tissue.soft_tissue(chest)
+    air = chest.grid.by_side(np.float32(body.air[0]), np.float32(body.air[1]))
+    # The lung is deepest in its middle third and thins out towards wall, apex and floor.
+    depth = 0.62 + 0.38 * np.clip(chest.to_wall * 5.0, 0.0, 1.0) * np.clip(chest.to_floor * 4.0, 0.0, 1.0)
+    aerated = lung * (1.0 - 0.84 * heart) * chest.aeration
+    total -= 0.36 * aerated * depth * air
+    total += 0.07 * heart * covered
+    trees = vessels.markings(chest, _stream(seed, index, "vessels")) * chest.markings
+    total += (
+        (0.13 * trees + 0.07 * vessels.hila(chest))
+        * lung
+        * (1.0 - 0.7 * heart)
+        * (0.35 + 0.65 * chest.aeration)
+    )
+    total += tissue.bones(chest, _stream(seed, index, "bones"), nuisance) * covered * (1.0 - 0.35 * heart)
+    total += tissue.windpipe(chest) + tissue.stomach(chest, tissue_stream)
+    total += tissue.muscle_grain(chest, tissue_stream) * covered
+    if patient.female:
+        total += tissue.breasts(chest, tissue_stream) * covered
+    total += chest.density
+    return blur(total, 0.0028)
+
+
+def _boxes(footprints: list[tuple[str, Field]]) -> list[Box]:
+    drawn = [(finding, bounds(footprint)) for finding, footprint in footprints]
+    return [
+        Box(finding, *(round(side * BOX_SIDE, 1) for side in box))
+        for finding, box in drawn
+        if box is not None
+    ]

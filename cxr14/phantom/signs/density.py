@@ -1,0 +1,65 @@
+"""Signs that add tissue of their own: lumps in the lung, a large heart, a stomach in the chest."""
+
+import numpy as np
+
+from cxr14.phantom.canvas import Field, ridge, rise
+from cxr14.phantom.chest import Chest
+from cxr14.phantom.signs.sign import Sign
+
+
+def nodule(chest: Chest, sign: Sign) -> list[Field]:
+    """A round, well-bordered spot of up to 3 cm, sometimes two or three; smaller ones are lost among the vessels."""
+    rng = sign.rng
+    spots = []
+    for _ in range(1 + (rng.random() < 0.25) + (rng.random() < 0.1)):
+        x, y = chest.spot(rng)
+        radius = rng.uniform(0.032, 0.060) * (0.85 + 0.40 * sign.severity)
+        ball = _ball(chest, chest.grid.distance(x, y, rng.uniform(0.85, 1.18)), radius, soft=1.5)
+        chest.add(ball * chest.lung, 0.13 + 0.16 * sign.severity)
+        spots.append(ball * chest.lung)
+    return spots
+
+
+def mass(chest: Chest, sign: Sign) -> list[Field]:
+    """A lump of more than 3 cm with a lobed or spiked border: cancer until proven otherwise."""
+    rng, grid = sign.rng, chest.grid
+    x, y = chest.spot(rng)
+    radius = 0.080 + 0.075 * sign.severity
+    around = np.arctan2(grid.y - y, grid.x - x)
+    lobes = 1.0 + 0.10 * np.sin(int(rng.integers(2, 5)) * around + rng.uniform(0, 6))
+    spikes = 0.05 * np.sin(int(rng.integers(7, 12)) * around + rng.uniform(0, 6))
+    lump = _ball(chest, grid.distance(x, y) / (lobes + spikes), radius, soft=3.0)
+    chest.add(lump * chest.lung, 0.11 + 0.15 * sign.severity)
+    return [lump * chest.lung]
+
+
+def cardiomegaly(chest: Chest, sign: Sign) -> list[Field]:
+    """A heart wider than half of the thorax: weak, overloaded, or wrapped in fluid.
+
+    The size itself is set in signs/volume.py; the footprint is the heart below the hila.
+    """
+    del sign
+    return [chest.heart * rise(chest.grid.y + 0.08, 0.03) * rise(chest.to_floor + 0.05, 0.03)]
+
+
+def hernia(chest: Chest, sign: Sign) -> list[Field]:
+    """Stomach that slid through the diaphragm: a round shadow behind the heart, with gas above a level of fluid."""
+    rng, grid, body = sign.rng, chest.grid, chest.body
+    radius = 0.13 + 0.10 * sign.severity
+    x = body.shift + rng.normal(0.05, 0.05)
+    y = min(body.dome) - 0.04 - 0.45 * radius
+    from_middle = grid.distance(x, y, 1.12)
+    sac = rise(radius - from_middle, 2.0 * grid.edge)
+    surface = y - 0.05 * radius + rng.normal(0, 0.02)
+    gas = rise(0.84 * radius - from_middle, 2.0 * grid.edge) * rise(surface - grid.y, grid.edge)
+    # The sac lies behind the heart: it whitens the lung around it, and its gas is dark on the white of the heart.
+    chest.lose_air(sac * (1.0 - gas), 0.75)
+    chest.add(sac, 0.05)
+    chest.add(ridge(from_middle - 0.92 * radius, max(0.02, 0.5 * grid.edge)), 0.03)
+    chest.add(gas, -0.14 - 0.16 * sign.severity)
+    return [sac]
+
+
+def _ball(chest: Chest, distance: Field, radius: float, soft: float) -> Field:
+    """Attenuation of a round lump: nearly even within, falling off steeply at its border."""
+    return rise(radius - distance, max(soft * chest.grid.edge, 0.35 * radius))

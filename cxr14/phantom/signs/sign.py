@@ -1,0 +1,31 @@
+"""One finding as one radiograph shows it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sign:
+    """How a finding shows.
+
+    Attributes:
+        severity: 0.05 hardly visible to 1.6 gross.
+        side: the side it prefers, 0 the patient's right, 1 the left.
+        rng: this sign's own stream for shape and place.
+    """
+
+    severity: float
+    side: int
+    rng: np.random.Generator
+
+
+def sample_sign(rng: np.random.Generator, severity: float) -> Sign:
+    """Draw severity and side of a sign.
+
+    Args:
+        rng: the sign's own stream.
+        severity: the knob that multiplies how conspicuous signs are.
+    """
+    drawn = severity * (0.15 + 0.85 * rng.beta(2.0, 2.5))
+    return Sign(severity=min(max(drawn, 0.05), 1.6), side=int(rng.integers(2)), rng=rng)

@@ -1,0 +1,191 @@
+"""What lies around the lungs: skin, muscle, belly, windpipe and bones.
+
+Every function returns attenuation in the units of radiograph.py: 0 is air, about 0.35 an aerated lung,
+0.65 the chest wall, 0.85 the heart and 1 the belly.
+"""
+
+import numpy as np
+
+from cxr14.phantom.body import LEFT, RIGHT
+from cxr14.phantom.canvas import Field, ridge, rise, texture, trace
+from cxr14.phantom.chest import Chest
+
+RIB_SPACING = 0.119
+_FIRST_RIB = -0.66
+_LAST_RIB = 9
+
+
+def soft_tissue(chest: Chest) -> tuple[Field, Field]:
+    """Draw the body without its air: neck, sloping shoulders, trunk, arms, belly.
+
+    A trunk is thickest at the midline; its edge, where the beam grazes the skin, is thin and dark.
+
+    Returns:
+        attenuation and the (S, S) share, 0 to 1, of each pixel that the body covers.
+    """
+    grid, body = chest.grid, chest.body
+    flesh = 0.04 * body.habitus
+    flank = body.half_width + 0.12 + flesh
+    shoulder = -0.80 - 0.03 * body.habitus
+    skin = trace(
+        [
+            (-1.10, 0.26 + 0.5 * flesh),
+            (shoulder - 0.10, 0.27 + 0.5 * flesh),
+            (shoulder, 0.38 + flesh),
+            (shoulder + 0.09, 0.66 + flesh),
+            (shoulder + 0.17, 0.88 + flesh),
+            (shoulder + 0.29, 1.04 + flesh),
+            (shoulder + 0.44, 1.08 + flesh),
+            (shoulder + 0.52, flank + 0.10),
+            (-0.10, flank + 0.01),
+            (0.30, flank),
+            (0.80, flank + 0.02 + flesh),
+        ],
+        smooth=0.09,
+    )
+    edge = grid.at_y(skin)
+    inward = np.clip((edge - grid.side_x) * (1 / 0.75), 0.0, 1.0)
+    trunk = np.sqrt(inward * (2.0 - inward))
+    arm, arm_covers = _arms(chest, flank)
+    covered = rise(edge - grid.side_x, 2 * grid.edge)
+    total = covered * (0.30 + 0.34 * trunk + 0.02 * body.habitus)
+    total += 0.19 * rise(-chest.to_floor, 0.10) * covered
+    return np.maximum(total, arm), np.maximum(covered, arm_covers)
+
+
+def windpipe(chest: Chest) -> Field:
+    """Draw the air of trachea and main bronchi: negative attenuation down the middle to the carina."""
+    grid, shift = chest.grid, chest.body.shift
+    across = grid.x - 0.7 * shift - 0.012
+    trunk = rise(0.036 - np.abs(across), 0.03) * rise(-0.22 - grid.y, 0.03)
+    below = np.clip(grid.y + 0.24, 0.0, None)
+    branch = (
+        ridge(np.abs(across) - 1.1 * below, 0.022) * rise(-0.10 - grid.y, 0.04) * rise(grid.y + 0.26, 0.03)
+    )
+    return -0.085 * trunk - 0.045 * branch
+
+
+def bones(chest: Chest, rng: np.random.Generator, nuisance: float) -> Field:
+    """Draw ribs, clavicles, scapulae, shoulder joints and the spine.
+
+    Long bones are tubes: their cortex is denser than their middle, so that each shows as two parallel lines.
+    """
+    strength = float(np.exp(rng.normal(0, 0.2) * nuisance))
+    offset = rng.normal(0, 0.02) * nuisance
+    ribs = _ribs(chest, offset)
+    girdle = _clavicles(chest, rng.normal(0, 0.018, 2) * nuisance) + _scapulae(chest) + _humeri(chest)
+    return strength * (ribs + girdle) + _spine(chest, rng.random())
+
+
+def breasts(chest: Chest, rng: np.random.Generator) -> Field:
+    """Draw the shadows of two breasts: denser towards a lower border that may cross the diaphragm."""
+    grid = chest.grid
+    size, y = rng.uniform(0.25, 0.33), rng.uniform(0.10, 0.20)
+    density = 0.09 + 0.03 * chest.body.habitus
+    depth = 1 - np.sqrt(((grid.side_x - 0.42) * (1 / size)) ** 2 + ((grid.y - y) * (1 / size)) ** 2)
+    lower = 0.45 + 0.55 * rise(grid.y - y, 0.3)
+    return max(0.03, density) * rise(depth - 0.06, 0.22) * lower
+
+
+def stomach(chest: Chest, rng: np.random.Generator) -> Field:
+    """Draw the gas under the left hemidiaphragm, which most standing patients show; negative attenuation."""
+    width, height, depth, x = (
+        rng.uniform(0.09, 0.15),
+        rng.uniform(0.04, 0.075),
+        rng.uniform(0.05, 0.16),
+        rng.normal(0, 0.04),
+    )
+    if rng.random() > 0.7:
+        return np.zeros_like(chest.grid.x)
+    bubble = 1 - chest.grid.distance(0.34 + x, chest.body.dome[LEFT] + 0.075 + height, width / height) * (
+        1 / width
+    )
+    return -depth * rise(bubble, 0.35) * rise(-chest.to_floor - 0.01, 2 * chest.grid.edge)
+
+
+def muscle_grain(chest: Chest, rng: np.random.Generator) -> Field:
+    """Draw the faint unevenness that muscle, fat and bowel give to every soft part."""
+    return 0.012 * texture(rng, chest.grid.size, 7) + 0.008 * texture(rng, chest.grid.size, 15)
+
+
+def _arms(chest: Chest, flank: float) -> tuple[Field, Field]:
+    grid = chest.grid
+    # On a bed (AP) the arms lie close to the trunk; standing, they are turned outwards to clear the lungs.
+    lean = 0.10 if chest.body.ap else 0.30
+    axis = 0.17 + flank + lean * np.clip(grid.y + 0.45, 0.0, None)
+    across = np.clip(np.abs(grid.side_x - axis) * (1 / 0.135), 0.0, 1.0)
+    covers = rise(1.0 - across, 0.25) * rise(grid.y + 0.50, 0.12)
+    return covers * (0.22 + 0.30 * np.sqrt(1.0 - across * across)), covers
+
+
+def _tube(across: Field, half_width: float, edge: float) -> Field:
+    """Profile of a tube seen from the side: 0.5 in the middle, 1 at its cortex, 0 outside."""
+    out = np.abs(across) * (1 / half_width)
+    return rise(1.0 - out, max(0.3, edge / half_width)) * (0.5 + 0.5 * np.clip(out, 0.0, 1.0) ** 4)
+
+
+def _ribs(chest: Chest, offset: float) -> Field:
+    grid = chest.grid
+    # All ribs at once: y less the course of a rib, counted in rib spacings, tells which rib and how far off it.
+    lateral = np.clip(grid.side_x / np.maximum(chest.wall_x + 0.02, 0.05), 0.0, 1.15)
+    cube = lateral * lateral * lateral
+    slope = 0.85 + 0.55 * (grid.y + 0.7)
+    back = (grid.y - _FIRST_RIB - offset - slope * (0.20 * cube - 0.075 * np.sin(3.0 * lateral))) * (
+        1 / RIB_SPACING
+    )
+    front = (grid.y - _FIRST_RIB - offset - 0.16 - slope * 0.30 * (1.0 - lateral)) * (
+        1 / (1.08 * RIB_SPACING)
+    )
+    fade = grid.edge / RIB_SPACING
+    within = rise(chest.wall_x + 0.045 - grid.side_x, 0.03) * rise(grid.side_x - 0.08, 0.05)
+    behind = _tube(back - np.round(back), 0.21, fade) * _counted(back, 0, _LAST_RIB)
+    before = _tube(front - np.round(front), 0.24, fade) * _counted(front, 0, 6) * rise(lateral - 0.52, 0.25)
+    # Where the beam runs along the chest wall it meets many ribs end on.
+    wall = ridge(chest.to_wall + 0.025, 0.028) * rise(0.75 - grid.y, 0.1) * rise(grid.y + 0.62, 0.1)
+    return within * (0.075 * behind + 0.045 * before) + 0.075 * wall
+
+
+def _counted(order: Field, first: int, last: int) -> Field:
+    return rise(order - first + 0.5, 0.1) * rise(last + 0.5 - order, 0.1)
+
+
+def _clavicles(chest: Chest, tilts: np.ndarray) -> Field:
+    grid = chest.grid
+    along = np.clip((grid.side_x - 0.07) * (1 / 0.75), 0.0, 1.0)
+    tilt = grid.by_side(np.float32(tilts[RIGHT]), np.float32(tilts[LEFT]))
+    course = -0.53 + tilt - 0.19 * along + 0.035 * np.sin(6.28 * along) + 0.2 * tilt * along
+    within = rise(grid.side_x - 0.07, 0.03) * rise(0.84 - grid.side_x, 0.04)
+    return 0.12 * within * _tube(grid.y - course, 0.027, grid.edge)
+
+
+def _scapulae(chest: Chest) -> Field:
+    grid = chest.grid
+    # Standing, the shoulders are rolled forward to draw the shoulder blades off the lungs.
+    border = chest.body.half_width - (0.09 if chest.body.ap else 0.0) + 0.12 * (grid.y + 0.5)
+    inward = grid.side_x - border
+    outward = 0.94 - 0.42 * (grid.y + 0.62) - grid.side_x
+    blade = (
+        rise(inward, 2 * grid.edge)
+        * rise(outward, 2 * grid.edge)
+        * rise(grid.y + 0.62, 0.05)
+        * rise(-grid.y, 0.1)
+    )
+    return blade * (0.03 + 0.05 * ridge(inward - 0.012, 0.016) + 0.05 * ridge(outward - 0.015, 0.02))
+
+
+def _humeri(chest: Chest) -> Field:
+    grid = chest.grid
+    head = rise(0.115 - grid.distance(-0.99, -0.575), 2 * grid.edge)
+    head = np.maximum(head, rise(0.115 - grid.distance(0.99, -0.575), 2 * grid.edge))
+    axis = 1.00 + (0.10 if chest.body.ap else 0.30) * np.clip(grid.y + 0.5, 0.0, None)
+    shaft = _tube(grid.side_x - axis, 0.055, grid.edge) * rise(grid.y + 0.52, 0.06)
+    return 0.09 * np.maximum(head, shaft)
+
+
+def _spine(chest: Chest, phase: float) -> Field:
+    grid = chest.grid
+    across = grid.x - 0.3 * chest.body.shift
+    column = rise(0.088 - np.abs(across), 0.03)
+    discs = np.cos((grid.y * (1 / 0.138) + phase) * 6.283)
+    pedicles = ridge(np.abs(across) - 0.05, 0.018) * np.clip(-discs, 0.0, None)
+    return column * (0.085 + 0.016 * discs) + 0.022 * pedicles
