@@ -31,7 +31,7 @@ class Processes:
         """Whether this process writes files, bars and lines."""
         return self.rank == 0
 
-    def gather(self, value: Any) -> list[Any]:  # noqa: ANN401 - any picklable value passes through
+    def gather(self, value: Any) -> list[Any]:
         """Return every process's `value`, in order of rank, to all of them."""
         if self.world == 1:
             return [value]

@@ -14,7 +14,7 @@ from cxr14.files import written_aside
 
 
 def path_of(checkpoint: Path) -> Path:
-    """Return where the running state of the training of `checkpoint` is kept: model1.pth -> model1.last.pth."""
+    """Return where the state of the training of `checkpoint` is kept: model1.pth -> model1.last.pth."""
     return checkpoint.with_suffix(".last.pth")
 
 
@@ -55,7 +55,7 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: a wish that was heard
+class Stopped(Exception):
     """The training was asked to stop by signal `number`, and has saved its state."""
 
     def __init__(self, number: int) -> None:
