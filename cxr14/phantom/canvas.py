@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 Field = np.ndarray  # (S, S) float32
-Box = tuple[
+Extent = tuple[
     float, float, float, float
 ]  # x, y of the upper left corner, width, height, in shares of the film's side
 
@@ -143,8 +143,8 @@ def blur(image: Field, sigma: float) -> Field:
     return matrix @ image @ matrix.T
 
 
-def bounds(footprint: Field, level: float = 0.35) -> Box | None:
-    """Return the smallest box around the part of `footprint` above `level` of its peak; None where it is empty."""
+def bounds(footprint: Field, level: float = 0.35) -> Extent | None:
+    """Return the smallest box around what of `footprint` is above `level` of its peak; None if it is empty."""
     peak = float(footprint.max())
     if peak < 0.05:
         return None

@@ -11,9 +11,9 @@ from cxr14.phantom.canvas import OUTLINE_Y, Field, Grid, rise, trace
 class Chest:
     """Fields of one chest on one grid.
 
-    A radiograph is a map of attenuation. Lungs are dark because they hold air, so whatever takes air out of them
-    (fluid, pus, collapse, scar) multiplies `aeration`, and two such processes in one place cannot whiten it
-    beyond solid tissue. What displaces no air but adds tissue of its own (mass, nodule) adds to `density`.
+    A radiograph is a map of attenuation. Lungs are dark because they hold air, so whatever takes air out of
+    them (fluid, pus, collapse, scar) multiplies `aeration`, and two such processes in one place cannot whiten
+    it beyond solid tissue. What displaces no air but adds tissue of its own (mass, nodule) adds to `density`.
 
     Attributes:
         grid, body: where and who.

@@ -1,7 +1,7 @@
 """A folder of phantoms as NIH ships its radiographs: PNG files, tables and lists.
 
-Each PNG carries the record of what was drawn in its own text, so that a run that was interrupted goes on from the
-files alone, and a file that strays from its folder still says that it is synthetic.
+Each PNG carries the record of what was drawn in its own text, so that a run that was interrupted goes on from
+the files alone, and a file that strays from its folder still says that it is synthetic.
 """
 
 import csv
@@ -56,7 +56,7 @@ def write_set(settings: PhantomSettings) -> None:
         settings: all of them; `sheet` is not used.
 
     Raises:
-        InputError: the folder holds a set of other settings or files that are no phantoms, or cannot be written.
+        InputError: the folder holds a set of other settings or files that are no phantoms.
     """
     knobs = settings.knobs()
     _claim(settings, knobs)
@@ -196,8 +196,8 @@ def _write(path: Path, text: str) -> None:
 
 def _readme(settings: PhantomSettings, knobs: Knobs) -> str:
     values = "\n".join(f"  {name}: {value}" for name, value in asdict(knobs).items())
-    return f"""These {settings.count} radiographs are SYNTHETIC: drawn by a program, of nobody, with no clinical meaning.
-They serve to try a whole study out without patients. A score on them says nothing about real radiographs.
+    return f"""These {settings.count} radiographs are SYNTHETIC: drawn by a program, of nobody.
+They have no clinical meaning. They serve to try a whole study out without patients. A score on them says nothing about real radiographs.
 
 command: python {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
 seed: {settings.seed}    size: {settings.size} x {settings.size}    difficulty: {settings.difficulty}

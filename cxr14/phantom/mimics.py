@@ -32,7 +32,7 @@ def nipples(chest: Chest, rng: np.random.Generator) -> None:
 
 
 def skin_fold(chest: Chest, rng: np.random.Generator) -> None:
-    """A fold of skin pressed by the cassette: an edge like that of a pneumothorax, but vessels run across it."""
+    """A fold of skin against the cassette: an edge like that of a pneumothorax, but vessels run across it."""
     side = int(rng.integers(2))
     inward = chest.to_wall - rng.uniform(0.08, 0.2) - rng.uniform(-0.12, 0.12) * chest.grid.y
     fold = rise(inward, chest.grid.edge) * np.exp(np.clip(inward, 0.0, None) * -16.0)

@@ -14,7 +14,7 @@ NIH_POSITIVES = np.array(
 )
 NIH_RADIOGRAPHS = 112120
 
-# Away from NIH's own tail: about as many findings on a radiograph that rare ones can be learnt from few of them,
+# Away from NIH's own tail: enough findings on a radiograph that a small set teaches them,
 FINDINGS_AN_IMAGE = 1.15
 # and none so rare that a test list of a few hundred would miss it.
 LEAST_PREVALENCE = 0.03
@@ -67,8 +67,8 @@ def prevalence(tail: float) -> np.ndarray:
 def sample_findings(rng: np.random.Generator, knobs: Knobs) -> np.ndarray:
     """Draw the findings that a phantom truly has, by a Gaussian copula.
 
-    Correlated normals are cut at the thresholds that give each finding its prevalence, so that the prevalences
-    hold exactly and NIH's pairs come together (Nelsen 2006, "An Introduction to Copulas").
+    Correlated normals are cut at the thresholds that give each finding its prevalence, so that the
+    prevalences hold exactly and NIH's pairs come together (Nelsen 2006, "An Introduction to Copulas").
 
     Args:
         rng: the image's stream for findings.

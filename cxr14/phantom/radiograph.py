@@ -69,8 +69,8 @@ def render(
 ) -> Phantom:
     """Draw one synthetic radiograph, which depends on nothing but these arguments.
 
-    Every sign, trap and part of the body has its own random stream: with and without a finding, the rest of the
-    image is the same person in the same breath on the same film.
+    Every sign, trap and part of the body has its own random stream: with and without a finding, the rest
+    of the image is the same person in the same breath on the same film.
 
     Args:
         index: number of the radiograph, 0 or more; two neighbours are of one patient.
@@ -117,7 +117,7 @@ def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
 
 
 def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance: float) -> Field:
-    """Sum up what the beam meets: flesh, less the air of the lungs, plus vessels, bones and what signs added."""
+    """Sum up what the beam meets: flesh less the air of the lungs, vessels, bones, what signs added."""
     tissue_stream = _stream(seed, index, "tissue")
     lung, heart, body = chest.lung, chest.heart, chest.body
     total, covered = tissue.soft_tissue(chest)

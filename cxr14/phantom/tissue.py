@@ -126,7 +126,7 @@ def _tube(across: Field, half_width: float, edge: float) -> Field:
 
 def _ribs(chest: Chest, offset: float) -> Field:
     grid = chest.grid
-    # All ribs at once: y less the course of a rib, counted in rib spacings, tells which rib and how far off it.
+    # All ribs at once: y less a rib's course, counted in rib spacings, tells which rib and how far off.
     lateral = np.clip(grid.side_x / np.maximum(chest.wall_x + 0.02, 0.05), 0.0, 1.15)
     cube = lateral * lateral * lateral
     slope = 0.85 + 0.55 * (grid.y + 0.7)

@@ -28,7 +28,7 @@ def markings(chest: Chest, rng: np.random.Generator) -> Field:
 
 
 def bronchi(chest: Chest, rng: np.random.Generator, side: int) -> Field:
-    """Draw the larger bronchi of one lung, which stay dark where the lung around them is solid; (S, S), 0 to 1."""
+    """Draw the larger bronchi of one lung, dark where the lung around them is solid; (S, S), 0 to 1."""
     tree = _tree(chest, rng, side, stems=8, length=0.5)
     tree[3] *= tree[2] > 0.007
     return _drawn(chest.grid, tree)

@@ -1,7 +1,7 @@
 """The signs of the 14 findings: one function a finding, its meaning to a radiologist in the docstring.
 
-A sign may first bend the body (`RESHAPE`: volumes, positions, calibres) and is then drawn (`DRAW`). Signs change the
-medium by products and sums alone, so their order does not matter.
+A sign may first bend the body (`RESHAPE`: volumes, positions, calibres) and is then drawn (`DRAW`). Signs
+change the medium by products and sums alone, so their order does not matter.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Signs of lung that holds less air than it should, or more: each is a share of the air that is lost in a place."""
+"""Signs of lung that holds less air than it should, or more: shares of the air that is lost in a place."""
 
 import numpy as np
 
@@ -27,7 +27,7 @@ def infiltration(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def consolidation(chest: Chest, sign: Sign) -> list[Field]:
-    """A lobe or segment whose air is replaced: even, dense, and cut off sharply where a fissure bounds the lobe.
+    """A lobe whose air is replaced: even, dense, and cut off sharply where a fissure bounds it.
 
     The lung keeps its volume, and the border of heart or diaphragm that touches it is lost (silhouette sign).
     """
@@ -50,7 +50,7 @@ def consolidation(chest: Chest, sign: Sign) -> list[Field]:
 def pneumonia(chest: Chest, sign: Sign) -> list[Field]:
     """A patch of infected lung, mostly low, mottled, with air bronchograms: dark branches in a white patch.
 
-    Bronchi are invisible in healthy lung, air within air; they show only where the alveoli around them have filled.
+    Bronchi are invisible in healthy lung, air within air; they show where the alveoli around them fill.
     """
     rng = sign.rng
     mottle = 0.4 + 0.6 * _mottle(chest, sign, cells=18)
@@ -89,7 +89,7 @@ def edema(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def atelectasis(chest: Chest, sign: Sign) -> list[Field]:
-    """Collapse: airless plates as short slanting bands over a raised hemidiaphragm, and crowded lung below them."""
+    """Collapse: airless plates, short slanting bands over a raised hemidiaphragm, and crowded lung around."""
     rng, grid = sign.rng, chest.grid
     floor, towards = chest.body.dome[sign.side], TOWARDS[sign.side]
     plates = np.zeros_like(grid.x)
@@ -107,7 +107,7 @@ def atelectasis(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def fibrosis(chest: Chest, sign: Sign) -> list[Field]:
-    """Scarred septa: a net of fine crossing lines, densest at the bases and under the pleura, or at both apices."""
+    """Scarred septa: a net of fine lines, densest at the bases and under the pleura, or at both apices."""
     rng, grid, size = sign.rng, chest.grid, chest.grid.size
     net = ridge(texture(rng, size, 26), 0.22) + 0.8 * ridge(texture(rng, size, 17), 0.16)
     body = chest.body

@@ -8,7 +8,7 @@ from cxr14.phantom.signs.sign import Sign
 
 
 def nodule(chest: Chest, sign: Sign) -> list[Field]:
-    """A round, well-bordered spot of up to 3 cm, sometimes two or three; smaller ones are lost among the vessels."""
+    """A round, well-bordered spot of up to 3 cm, sometimes two or three: easily lost among the vessels."""
     rng = sign.rng
     spots = []
     for _ in range(1 + (rng.random() < 0.25) + (rng.random() < 0.1)):
@@ -43,7 +43,7 @@ def cardiomegaly(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def hernia(chest: Chest, sign: Sign) -> list[Field]:
-    """Stomach that slid through the diaphragm: a round shadow behind the heart, with gas above a level of fluid."""
+    """Stomach that slid through the diaphragm: a round shadow behind the heart, gas over a level of fluid."""
     rng, grid, body = sign.rng, chest.grid, chest.body
     radius = 0.13 + 0.10 * sign.severity
     x = body.shift + rng.normal(0.05, 0.05)
@@ -52,7 +52,7 @@ def hernia(chest: Chest, sign: Sign) -> list[Field]:
     sac = rise(radius - from_middle, 2.0 * grid.edge)
     surface = y - 0.05 * radius + rng.normal(0, 0.02)
     gas = rise(0.84 * radius - from_middle, 2.0 * grid.edge) * rise(surface - grid.y, grid.edge)
-    # The sac lies behind the heart: it whitens the lung around it, and its gas is dark on the white of the heart.
+    # The sac lies behind the heart: it whitens the lung beside it, and its gas is dark on the heart's white.
     chest.lose_air(sac * (1.0 - gas), 0.75)
     chest.add(sac, 0.05)
     chest.add(ridge(from_middle - 0.92 * radius, max(0.02, 0.5 * grid.edge)), 0.03)

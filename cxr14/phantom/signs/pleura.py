@@ -8,9 +8,9 @@ from cxr14.phantom.signs.sign import Sign
 
 
 def effusion(chest: Chest, sign: Sign) -> list[Field]:
-    """Water in the pleural space sinks: it fills the costophrenic angle and climbs the wall in a hollow curve.
+    """Water in the pleural space sinks: it fills the costophrenic angle and climbs the wall in a curve.
 
-    The upper border (meniscus) is highest at the lateral wall. Behind the water nothing of lung or diaphragm shows.
+    The upper border (meniscus) is highest at the lateral wall. Behind water neither lung nor diaphragm shows.
     """
     rng = sign.rng
     other = rng.random() < 0.3
@@ -28,7 +28,7 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def pneumothorax(chest: Chest, sign: Sign) -> list[Field]:
-    """Air between lung and wall: beyond a thin white line, the edge of the fallen lung, no vessel can be seen.
+    """Air between lung and wall: beyond a thin white line, the fallen lung's edge, no vessel can be seen.
 
     The air gathers where a standing patient's thorax is highest, so the gap is widest at the apex.
     """
@@ -48,7 +48,7 @@ def pneumothorax(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def pleural_thickening(chest: Chest, sign: Sign) -> list[Field]:
-    """Scarred pleura: an uneven white band along the inner wall, low and blunting the angle, or a cap at the apex."""
+    """Scarred pleura: an uneven white band on the inner wall, low and blunting the angle, or a cap on the apex."""
     rng, grid, body = sign.rng, chest.grid, chest.body
     relief = np.clip(0.75 + 0.35 * texture(rng, grid.size, 10), 0.2, 1.5)
     thickness = (0.035 + 0.075 * sign.severity) * relief

@@ -14,7 +14,7 @@ def atelectasis(body: Body, sign: Sign) -> None:
 
 
 def cardiomegaly(body: Body, sign: Sign) -> None:
-    """An enlarged heart: wider than half of the thorax, the limit that readers use (cardiothoracic ratio 0.5)."""
+    """An enlarged heart: wider than half of the thorax, the readers' limit (cardiothoracic ratio 0.5)."""
     body.heart_ratio = max(body.heart_ratio, 0.505) + 0.10 * sign.severity
 
 
@@ -24,7 +24,7 @@ def edema(body: Body, sign: Sign) -> None:
 
 
 def emphysema(body: Body, sign: Sign) -> None:
-    """Overinflated lungs: diaphragm low and flat, thorax wide, heart narrow, few and thin vessels, black lungs."""
+    """Overinflated, black lungs: diaphragm low and flat, thorax wide, heart narrow, vessels few and thin."""
     degree = min(1.0, 0.12 + 0.75 * sign.severity)
     for side in (RIGHT, LEFT):
         body.dome[side] += 0.13 * degree
