@@ -5,12 +5,13 @@ is one that every script states for itself.
 """
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import tyro
 from typeguard import TypeCheckError, check_type
@@ -25,6 +26,27 @@ STUDENT = "1-EEEA-Net-C2"
 """Folder of the network that all teachers are taught into."""
 
 
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting may take, both ends included."""
+
+    least: float
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        least = "above 0" if self.least == _ABOVE_ZERO else f"{self.least} or more"
+        return least if self.most == math.inf else f"{least}, at most {self.most}"
+
+
+_ABOVE_ZERO = 1e-12
+Count = Annotated[int, Range(1)]
+Whole = Annotated[int, Range(0)]
+Positive = Annotated[float, Range(_ABOVE_ZERO)]
+AtLeastZero = Annotated[float, Range(0)]
+Share = Annotated[float, Range(0, 1)]
+PositiveShare = Annotated[float, Range(_ABOVE_ZERO, 1)]
+
+
 @dataclass(kw_only=True)
 class RunSettings:
     """What training and testing share."""
@@ -33,9 +55,9 @@ class RunSettings:
     """Folder of the radiographs that the image lists name."""
     ckpt_path: Path
     """Checkpoint of the network: training writes it, testing reads it."""
-    batch_size: int
+    batch_size: Count
     """Radiographs in one step."""
-    num_workers: int = 2
+    num_workers: Whole = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps: auto takes an accelerator where there is one."""
@@ -49,27 +71,27 @@ class LoopSettings(RunSettings):
     """Image list to learn from: a line a radiograph, its name and 14 labels."""
     val_image_list: Path
     """Image list on which the best epoch is chosen; no patient of it may stand in the training list."""
-    num_epochs: int
+    num_epochs: Count
     """Passes over the training list."""
-    learning_rate: float
+    learning_rate: Positive
     """Peak learning rate of AdamW, reached at the end of the warm-up."""
-    weight_decay: float = 0.05
+    weight_decay: AtLeastZero = 0.05
     """Decoupled weight decay of AdamW; biases and normalisation layers are spared."""
-    warmup_epochs: float = 0.5
+    warmup_epochs: AtLeastZero = 0.5
     """Epochs of linear warm-up before the cosine, at most half of all."""
-    clip_norm: float = 5.0
+    clip_norm: Positive = 5.0
     """Longest gradient that a step takes; a longer one is shortened to it."""
-    accumulate: int = 1
+    accumulate: Count = 1
     """Parts in which a batch passes through the network, so that a large one fits a small card."""
-    ema_decay: float = 0.0
+    ema_decay: Share = 0.0
     """Keep an exponential moving average of the weights, say 0.9998, and test that; 0: none."""
-    smallest_crop: float = 0.5
+    smallest_crop: PositiveShare = 0.5
     """Least share of the radiograph's area that a random crop keeps, 0 to 1."""
-    image_size: int = 224
+    image_size: Annotated[int, Range(32)] = 224
     """Side of the square that the network sees, in pixels."""
     pretrained: bool = True
     """Start from the published ImageNet-1k weights; --no-pretrained starts from random ones."""
-    seed: int = 0
+    seed: Whole = 0
     """Fixes initial weights, order, crops and dropout."""
     deterministic: bool = False
     """Only algorithms that give the same numbers each time on the same GPU; slower."""
@@ -79,7 +101,7 @@ class LoopSettings(RunSettings):
     """BatchNorm over the batches of all GPUs together."""
     resume: bool = False
     """Go on from the last snapshot of CKPT_PATH, exactly as if nothing had happened."""
-    save_minutes: float = 10.0
+    save_minutes: AtLeastZero = 10.0
     """Time between two snapshots within an epoch; each epoch's end makes one in any case."""
     log_dir: Path | None = None
     """Folder for TensorBoard; None: the CSV log alone."""
@@ -107,11 +129,11 @@ class DistillSettings(LoopSettings):
     """Checkpoint that the student starts from; None: from the ImageNet-1k weights."""
     distill_loss: Literal["bernoulli", "study"]
     """How the student is drawn to the teacher; both formulas stand in cxr14/losses.py."""
-    temperature: float
+    temperature: Positive
     """Divides the logits of both before they are compared; above 0."""
-    hard_weight: float = 0.5
+    hard_weight: Share = 0.5
     """Share of the labels against the teacher in the study loss (its alpha), 0 to 1."""
-    soft_weight: float = 1 / len(FINDINGS)
+    soft_weight: AtLeastZero = 1 / len(FINDINGS)
     """Weight of the teacher beside the labels in the bernoulli loss (its lambda), 0 or more; one over the
     number of findings lets both weigh the same."""
 
@@ -157,7 +179,7 @@ def from_script(
         argv: the command line; None takes that of the process.
 
     Raises:
-        InputError: a constant that no field knows, of the wrong type, or missing.
+        InputError: a constant that no field knows, of the wrong type, or missing; a number out of range.
     """
     folder = Path(str(script["__file__"])).resolve().parent
     constants = {name: value for name, value in script.items() if name.isupper() and not name.startswith("_")}
@@ -180,7 +202,9 @@ def from_script(
     if missing:
         raise InputError(f"the script leaves out {', '.join(missing)}.")
     description = str(script.get("__doc__") or "")
-    return tyro.cli(kind, default=kind(**values), args=argv, description=description)
+    settings = tyro.cli(kind, default=kind(**values), args=argv, description=description)
+    _check_ranges(settings)
+    return settings
 
 
 def as_plain(settings: object) -> dict[str, object]:
@@ -205,6 +229,14 @@ def _checked(name: str, value: object, hint: object, folder: Path) -> object:
     if slip:
         raise InputError(f"{name} = {value!r} is of the wrong type; {_spelled(hint)} is expected.")
     return value
+
+
+def _check_ranges(settings: object) -> None:
+    for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
+        for span in getattr(hint, "__metadata__", ()):
+            value = getattr(settings, name)
+            if not span.least <= value <= span.most:
+                raise InputError(f"{name.upper()} = {value} is out of range; {span} is expected.")
 
 
 def _takes(hint: object, kind: type) -> bool:

@@ -1,0 +1,44 @@
+"""What the tests share: the real radiographs beside the checkout, a prepared set, and real processes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cxr14.settings import ROOT
+
+NIH_MINI = ROOT.parent / "shared" / "nih-mini"
+
+
+def run_python(*words, cwd=ROOT, **environment):
+    """Run a script as a person would, in a process of its own; return it when it has ended."""
+    return subprocess.run(
+        [sys.executable, *map(str, words)],
+        cwd=cwd,
+        env=os.environ | {"OMP_NUM_THREADS": "2", "HF_HUB_OFFLINE": "1"} | environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="session")
+def nih_mini() -> Path:
+    """The folder of 680 real radiographs, as NIH ships them."""
+    if not NIH_MINI.is_dir():
+        pytest.skip(f"the real radiographs are not at {NIH_MINI}")
+    return NIH_MINI
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> Path:
+    """A prepared set of 64 synthetic radiographs of 73 px: images/ and labels/."""
+    folder = tmp_path_factory.mktemp("phantoms")
+    for words in (
+        ("ChestX-ray14/make-phantoms.py", "--count", 64, "--size", 73, "--out", folder / "source"),
+        ("ChestX-ray14/prepare.py", "--source", folder / "source", "--out", folder, "--size", 73),
+    ):
+        made = run_python(*words)
+        assert made.returncode == 0, made.stderr
+    return folder
