@@ -7,7 +7,7 @@ give the same batches; the store gives them without decoding anything.
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Protocol
@@ -20,6 +20,7 @@ from cxr14.errors import InputError
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 STORE_PIXELS = "store.npy"
 STORE_INDEX = "store.csv"
+STORE_WORKING = "packing"
 # The first line of the index; a store of any other layout is refused, not guessed at.
 STORE_LAYOUT = "# packed store of radiographs, layout 1"
 
@@ -162,7 +163,7 @@ def open_images(data_dir: Path) -> ImageSource:
     folder = FolderImages(data_dir)
     if folder.names:
         return folder
-    if (data_dir / STORE_PIXELS).exists() or any(data_dir.glob(f"*/{STORE_PIXELS}")):
+    if (data_dir / STORE_PIXELS).exists() or (data_dir / STORE_WORKING).exists():
         raise InputError(f"the packed store in {data_dir} is not complete: run prepare.py again, it goes on.")
     raise InputError(f"there is no radiograph in {data_dir}; {_GET_IMAGES}.")
 
@@ -192,27 +193,30 @@ def read_index(path: Path) -> list[StoreEntry]:
     Raises:
         InputError: it is of another layout than this code writes, or damaged.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        first = file.readline().rstrip("\n")
-        if first != STORE_LAYOUT:
-            raise InputError(
-                f"{path} belongs to a packed store of another layout ({first[:60]!r}): delete {STORE_PIXELS} "
-                f"and {STORE_INDEX} in that folder and run prepare.py again."
-            )
-        return list(parse_entries(file, path))
+    return parse_index(path.read_text(encoding="utf-8").splitlines(), path)
 
 
-def parse_entries(lines: Iterable[str], path: Path) -> Iterator[StoreEntry]:
-    """Turn the lines of an index, its header first, into entries.
+def parse_index(lines: Sequence[str], path: Path) -> list[StoreEntry]:
+    """Turn the lines of an index into entries.
+
+    Args:
+        lines: the layout, the names of the columns, then a line a row of the store.
+        path: where they come from, for the error.
 
     Raises:
-        InputError: a line is damaged.
+        InputError: they are of another layout than this code writes, or damaged.
     """
-    kinds = [(field.name, field.type) for field in fields(StoreEntry)]
-    for line in csv.DictReader(lines):
-        try:
-            yield StoreEntry(**{name: kind(line[name]) for name, kind in kinds})
-        except (KeyError, TypeError, ValueError):
-            raise InputError(
-                f"{path} is damaged: delete the store beside it and run prepare.py again."
-            ) from None
+    if not lines or lines[0] != STORE_LAYOUT:
+        found = lines[0][:60] if lines else "nothing"
+        raise InputError(
+            f"{path} belongs to a packed store of another layout ({found!r}): delete {STORE_PIXELS} and "
+            f"{STORE_INDEX} in that folder and run prepare.py again."
+        )
+    kinds = [field.type for field in fields(StoreEntry)]
+    try:
+        return [
+            StoreEntry(*(kind(value) for kind, value in zip(kinds, row, strict=True)))
+            for row in csv.reader(lines[2:])
+        ]
+    except ValueError:
+        raise InputError(f"{path} is damaged: delete the store beside it and run prepare.py again.") from None

@@ -1,0 +1,99 @@
+"""What preparing found odd, and which radiographs the lists go on without."""
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import dataclass
+from pathlib import Path
+
+from cxr14.files import written_aside
+from cxr14.images import StoreEntry
+
+
+@dataclass(frozen=True)
+class Oddity:
+    """One line of ``prepare-report.csv``."""
+
+    name: str
+    what: str
+    """missing, unreadable, constant, format, copy, unlabelled, or in no list."""
+    detail: str
+    left_out: bool
+    """Whether no list names it for this."""
+
+
+def unmatched(found: Set[str], labelled: Set[str], listed: Set[str]) -> list[Oddity]:
+    """Compare what the source holds with what table and lists name.
+
+    Args:
+        found: names of the files.
+        labelled: names with labels.
+        listed: names that the split puts on a side.
+    """
+    return [
+        *(
+            Oddity(name, "missing", "labelled, but not in the source", True)
+            for name in sorted(labelled - found)
+        ),
+        *(
+            Oddity(name, "unlabelled", "in the source, but without labels", True)
+            for name in sorted(found - labelled)
+        ),
+        *(
+            Oddity(name, "in no list", "on no side of the split", True)
+            for name in sorted(found & labelled - listed)
+        ),
+    ]
+
+
+def look_through(index: Iterable[StoreEntry], stray: Mapping[str, str]) -> list[Oddity]:
+    """Collect what is odd about packed radiographs.
+
+    Args:
+        index: the store's entries.
+        stray: name -> its copy on another side; see `splits.stray_copies`.
+    """
+    odd = []
+    for entry in index:
+        if entry.state == "unreadable":
+            odd.append(Oddity(entry.name, "unreadable", "truncated, or no image", True))
+        elif entry.state == "constant":
+            odd.append(Oddity(entry.name, "constant", "one gray value throughout", True))
+        elif entry.mode != "L":
+            odd.append(Oddity(entry.name, "format", f"{entry.mode}, not 8-bit gray; converted", False))
+    for group in twins(index):
+        first = group[0]
+        for name in group:
+            if name in stray:
+                odd.append(Oddity(name, "copy", f"same pixels as {stray[name]} on another side", True))
+            elif name != first:
+                odd.append(Oddity(name, "copy", f"same pixels as {first}; kept", False))
+    return odd
+
+
+def twins(index: Iterable[StoreEntry]) -> list[list[str]]:
+    """Group the names, two or more and sorted, of usable radiographs with the same pixels in the store."""
+    groups = defaultdict(list)
+    for entry in index:
+        if entry.state == "ok":
+            groups[entry.content].append(entry.name)
+    return [sorted(group) for group in groups.values() if len(group) > 1]
+
+
+def write_report(path: Path, oddities: Iterable[Oddity]) -> None:
+    """Write ``prepare-report.csv``, a line an oddity."""
+    with written_aside(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["name", "what", "detail", "left_out"])
+        writer.writerows(
+            [odd.name, odd.what, odd.detail, "yes" if odd.left_out else "no"] for odd in oddities
+        )
+
+
+def summary(oddities: Iterable[Oddity]) -> str:
+    """Say in one line how many radiographs are left out or kept for what."""
+    counts = Counter((odd.what, odd.left_out) for odd in oddities)
+    parts = [
+        f"{count} {what} ({'left out' if out else 'kept'})" for (what, out), count in sorted(counts.items())
+    ]
+    return ", ".join(parts) if parts else "nothing odd"
