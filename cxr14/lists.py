@@ -114,7 +114,9 @@ def write_list(path: Path, names: Sequence[str], labels: np.ndarray) -> None:
 
 
 def require_disjoint(a: ImageList, b: ImageList) -> None:
-    """Make sure that no patient stands in both lists; print a warning for each list that repeats a name.
+    """Make sure that no patient stands in both lists.
+
+    A list that repeats a name, or whose names tell no patients, is warned of on stderr.
 
     Raises:
         InputError: some do; the sentence names a few.
@@ -123,6 +125,12 @@ def require_disjoint(a: ImageList, b: ImageList) -> None:
         repeats = len(image_list) - len(set(image_list.names))
         if repeats:
             print(f"warning: {image_list.path} repeats a name in {repeats} of its lines.", file=sys.stderr)
+        if not any(_NIH_NAME.fullmatch(name) for name in image_list.names):
+            print(
+                f"warning: the names in {image_list.path} tell no patients, so whether one stands in another "
+                "list as well cannot be checked.",
+                file=sys.stderr,
+            )
     both = sorted(set(a.patients) & set(b.patients))
     if both:
         raise InputError(

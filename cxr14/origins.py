@@ -16,11 +16,12 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from cxr14.errors import InputError
 from cxr14.images import SUFFIXES
 
-_TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+_ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
 _CHUNK = 1 << 16  # what passes through here stays in the cache: 750 MB/s, with 1 MB at a time 340
 
 
@@ -170,7 +171,7 @@ def find_origins(source: Path, side: int) -> list[Origin]:
     """Find every radiograph in a folder of any layout, or in one archive.
 
     Args:
-        source: a folder with image files, zip and tar archives in any depth; or one such archive.
+        source: a folder with image files, zip and tar archives in any depth; or one file of these.
         side: pixels that are wanted. Where a radiograph and reduced copies of it lie under one name, the
             smallest that is not below `side` is taken.
 
@@ -178,24 +179,15 @@ def find_origins(source: Path, side: int) -> list[Origin]:
         InputError: nothing is there, an archive is damaged or unsafe, or a name stands twice for files that
             no size tells apart.
     """
-    if source.is_dir():
-        files = [Path(folder) / name for folder, name in _walk(source)]
-    elif source.is_file():
-        files = [source]
-    else:
-        raise InputError(f"there is no folder or archive {source}: download.py brings the radiographs.")
+    files = [Path(folder) / name for folder, name in _walk(source)] if source.is_dir() else [source]
+    archives = [path for path in files if path.name.endswith(_ARCHIVE_SUFFIXES)]
     paths: dict[str, list[Path]] = {}
-    origins: list[Origin] = []
     for path in files:
-        name = _image_name(path.name)
-        if name:
+        if name := _image_name(path.name):
             paths.setdefault(name, []).append(path)
-        elif path.suffix == ".zip":
-            origins.append(Zip(path))
-        elif path.name.endswith(_TAR_SUFFIXES):
-            origins.append(Tar(path))
-    if paths:
-        origins.insert(0, Files({name: _the_one_meant(copies, side) for name, copies in paths.items()}))
+    origins: list[Origin] = [Files({name: _the_one_meant(copies, side) for name, copies in paths.items()})]
+    for path in tqdm(archives, desc="listing", unit=" archives", disable=not archives):
+        origins.append(Zip(path) if path.suffix == ".zip" else Tar(path))
     seen: dict[str, Origin] = {}
     for origin in origins:
         for name in origin.sizes:

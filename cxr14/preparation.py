@@ -17,6 +17,7 @@ from cxr14.files import spoken_disk_errors
 from cxr14.medmnist import MedMnist
 from cxr14.origins import Origin, find_origins
 from cxr14.packing import pack
+from cxr14.settings import Count, PositiveShare, Whole
 
 _INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 
@@ -29,7 +30,7 @@ class PrepareSettings:
     """Folder of the radiographs, in any layout: image files, .zip and .tar.gz archives; or one archive."""
     out: Path
     """Folder that receives images/, labels/ and prepare-report.csv."""
-    size: int = 256
+    size: Count = 256
     """Pixels along one side of a packed radiograph; networks that see 224 crop from 256."""
     split: Literal["official", "patient", "lists"] = "official"
     """official: NIH's test list, validation cut from the rest by patient; patient: all three sides drawn by
@@ -38,14 +39,14 @@ class PrepareSettings:
     """Folder of your own train_list.txt, val_list.txt and test_list.txt, for --split lists."""
     medmnist: Path | None = None
     """ChestMNIST's .npz file, instead of a source; it brings its own split."""
-    val_fraction: float = 0.125
+    val_fraction: PositiveShare = 0.125
     """Share of the patients outside of the test list that validate: 10 of the 80 in 70/10/20."""
-    test_fraction: float = 0.2
+    test_fraction: PositiveShare = 0.2
     """Share of all patients that test, for --split patient."""
-    seed: int = 0
+    seed: Whole = 0
     """Draws the patients."""
-    workers: int | None = None
-    """Processes that decode; None takes all cores."""
+    workers: Whole = 0
+    """Processes that decode; 0 takes all cores."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def main(script: Mapping[str, object], argv: Sequence[str] | None = None) -> Non
     """
     with spoken_errors():
         told = settings.from_script(PrepareSettings, script, argv)
-        _require_sensible(told)
+        _require_consistent(told)
         try:
             with spoken_disk_errors(told.out):
                 told.out.mkdir(parents=True, exist_ok=True)
@@ -111,14 +112,9 @@ def prepare(told: PrepareSettings) -> None:
     print(f"{told.out / 'prepare-report.csv'}: {report.summary(oddities)}")
 
 
-def _require_sensible(told: PrepareSettings) -> None:
-    if told.size < 1:
-        raise InputError(f"--size {told.size} is no number of pixels.")
-    if told.workers is not None and told.workers < 1:
-        raise InputError(f"--workers {told.workers} leaves nobody to decode; at least 1 is needed.")
-    for flag, fraction in (("--val-fraction", told.val_fraction), ("--test-fraction", told.test_fraction)):
-        if not 0 < fraction < 1:
-            raise InputError(f"{flag} {fraction} is no share; it lies between 0 and 1.")
+def _require_consistent(told: PrepareSettings) -> None:
+    if told.medmnist is None and not told.source.exists():
+        raise InputError(f"there is no folder or archive {told.source}: download.py brings the radiographs.")
     if (told.split == "lists") != (told.lists is not None):
         raise InputError("--split lists and --lists FOLDER go together: say both or neither.")
     if told.medmnist is not None and told.split != "official":
