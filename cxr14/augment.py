@@ -44,7 +44,7 @@ def random_crops(images: Tensor, image_size: int, smallest_crop: float, generato
     side = images.shape[-1]
     draws = torch.rand(5, len(images), generator=generator, dtype=torch.float64)
     share = smallest_crop + (1 - smallest_crop) * draws[0]
-    widest = -torch.log(share).clamp(max=-math.log(_NARROWEST))
+    widest = torch.log(1 / share).clamp(max=-math.log(_NARROWEST))
     shape = torch.exp((2 * draws[1] - 1) * widest)  # width over height
     width = (side * torch.sqrt(share * shape)).round().clamp(1, side).long()
     height = (side * torch.sqrt(share / shape)).round().clamp(1, side).long()
@@ -57,7 +57,7 @@ def random_crops(images: Tensor, image_size: int, smallest_crop: float, generato
 
 
 def ten_crops(images: Tensor, image_size: int) -> Tensor:
-    """Cut the four corners and the centre, then the same mirrored.
+    """Cut the four corners and the centre out of each radiograph and out of its mirror image.
 
     Args:
         images: (B, R, R).
@@ -67,9 +67,11 @@ def ten_crops(images: Tensor, image_size: int) -> Tensor:
         (B, 10, S, S), in the order of torchvision's TenCrop.
     """
     last = images.shape[-1] - image_size
-    corners = [images[:, y : y + image_size, x : x + image_size] for y in (0, last) for x in (0, last)]
-    five = torch.stack([*corners, centre_crop(images, image_size)], dim=1)
-    return torch.cat([five, five.flip(-1)], dim=1)
+    crops = []
+    for view in (images, images.flip(-1)):
+        crops += [view[:, y : y + image_size, x : x + image_size] for y in (0, last) for x in (0, last)]
+        crops.append(centre_crop(view, image_size))
+    return torch.stack(crops, dim=1)
 
 
 def centre_crop(images: Tensor, image_size: int) -> Tensor:
