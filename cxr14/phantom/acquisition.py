@@ -32,7 +32,7 @@ def expose(attenuation: Field, body: Body, rng: np.random.Generator, noise: floa
     contrast = float(np.exp(rng.normal(0, 0.16) * nuisance))
     brightness = rng.normal(0, 0.035) * nuisance
     across, down = rng.normal(0, 0.015, 2) * nuisance
-    grain = 0.013 * noise * float(np.exp(rng.normal(0, 0.25))) * (1 + 0.25 * body.habitus)
+    grain = 0.011 * noise * float(np.exp(rng.normal(0, 0.25))) * (1 + 0.25 * body.habitus)
     veil = 0.16 + 0.05 * body.habitus + (0.06 if body.ap else 0.0)
     film = attenuation + max(0.0, veil) * (blur(attenuation, 0.09) - attenuation)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)

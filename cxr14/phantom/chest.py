@@ -33,7 +33,8 @@ class Chest:
         slant = grid.by_side(*(grid.at_y(table) for table in slopes))
         self.wall_x = wall
         self.to_wall = (wall - grid.side_x) * slant
-        floor = grid.by_side(*(self._floor(side) for side in (RIGHT, LEFT)))
+        right_floor, left_floor = self._floor(RIGHT), self._floor(LEFT)
+        floor = right_floor + (left_floor - right_floor) * rise(grid.x, 0.16)
         self.to_floor = floor - grid.y
         inner = grid.side_x - grid.by_side(*(grid.at_y(table) for table in medial))
         self.lung = (

@@ -197,7 +197,8 @@ def _write(path: Path, text: str) -> None:
 def _readme(settings: PhantomSettings, knobs: Knobs) -> str:
     values = "\n".join(f"  {name}: {value}" for name, value in asdict(knobs).items())
     return f"""These {settings.count} radiographs are SYNTHETIC: drawn by a program, of nobody.
-They have no clinical meaning. They serve to try a whole study out without patients. A score on them says nothing about real radiographs.
+They have no clinical meaning. They serve to try a whole study out without patients,
+and a score on them says nothing about real radiographs.
 
 command: python {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
 seed: {settings.seed}    size: {settings.size} x {settings.size}    difficulty: {settings.difficulty}

@@ -7,7 +7,7 @@ import numpy as np
 from cxr14.labels import FINDINGS
 from cxr14.phantom import acquisition, mimics, tissue, vessels
 from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
-from cxr14.phantom.canvas import Field, Grid, blur, bounds
+from cxr14.phantom.canvas import Field, Grid, blur, bounds, rise
 from cxr14.phantom.chest import Chest
 from cxr14.phantom.knobs import Knobs
 from cxr14.phantom.prevalence import misread, sample_findings
@@ -124,12 +124,12 @@ def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance
     air = chest.grid.by_side(np.float32(body.air[0]), np.float32(body.air[1]))
     # The lung is deepest in its middle third and thins out towards wall, apex and floor.
     depth = 0.62 + 0.38 * np.clip(chest.to_wall * 5.0, 0.0, 1.0) * np.clip(chest.to_floor * 4.0, 0.0, 1.0)
-    aerated = lung * (1.0 - 0.84 * heart) * chest.aeration
+    aerated = lung * (1.0 - 0.88 * heart) * chest.aeration
     total -= 0.36 * aerated * depth * air
-    total += 0.07 * heart * covered
+    total += 0.11 * heart * rise(chest.to_floor + 0.03, 0.10) * covered
     trees = vessels.markings(chest, _stream(seed, index, "vessels")) * chest.markings
     total += (
-        (0.13 * trees + 0.07 * vessels.hila(chest))
+        (0.11 * trees + 0.08 * vessels.hila(chest))
         * lung
         * (1.0 - 0.7 * heart)
         * (0.35 + 0.65 * chest.aeration)

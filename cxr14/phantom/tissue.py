@@ -57,12 +57,12 @@ def windpipe(chest: Chest) -> Field:
     """Draw the air of trachea and main bronchi: negative attenuation down the middle to the carina."""
     grid, shift = chest.grid, chest.body.shift
     across = grid.x - 0.7 * shift - 0.012
-    trunk = rise(0.036 - np.abs(across), 0.03) * rise(-0.22 - grid.y, 0.03)
+    trunk = rise(0.042 - np.abs(across), 0.05) * rise(-0.22 - grid.y, 0.03)
     below = np.clip(grid.y + 0.24, 0.0, None)
     branch = (
         ridge(np.abs(across) - 1.1 * below, 0.022) * rise(-0.10 - grid.y, 0.04) * rise(grid.y + 0.26, 0.03)
     )
-    return -0.085 * trunk - 0.045 * branch
+    return -0.075 * trunk - 0.045 * branch
 
 
 def bones(chest: Chest, rng: np.random.Generator, nuisance: float) -> Field:
@@ -114,7 +114,7 @@ def _arms(chest: Chest, flank: float) -> tuple[Field, Field]:
     lean = 0.10 if chest.body.ap else 0.30
     axis = 0.17 + flank + lean * np.clip(grid.y + 0.45, 0.0, None)
     across = np.clip(np.abs(grid.side_x - axis) * (1 / 0.135), 0.0, 1.0)
-    covers = rise(1.0 - across, 0.25) * rise(grid.y + 0.50, 0.12)
+    covers = rise(1.0 - across, 0.25) * rise(grid.y + 0.45, 0.35)
     return covers * (0.22 + 0.30 * np.sqrt(1.0 - across * across)), covers
 
 
@@ -142,7 +142,7 @@ def _ribs(chest: Chest, offset: float) -> Field:
     before = _tube(front - np.round(front), 0.24, fade) * _counted(front, 0, 6) * rise(lateral - 0.52, 0.25)
     # Where the beam runs along the chest wall it meets many ribs end on.
     wall = ridge(chest.to_wall + 0.025, 0.028) * rise(0.75 - grid.y, 0.1) * rise(grid.y + 0.62, 0.1)
-    return within * (0.075 * behind + 0.045 * before) + 0.075 * wall
+    return within * (0.10 * behind + 0.055 * before) + 0.075 * wall
 
 
 def _counted(order: Field, first: int, last: int) -> Field:
@@ -151,26 +151,27 @@ def _counted(order: Field, first: int, last: int) -> Field:
 
 def _clavicles(chest: Chest, tilts: np.ndarray) -> Field:
     grid = chest.grid
-    along = np.clip((grid.side_x - 0.07) * (1 / 0.75), 0.0, 1.0)
+    along = np.clip((grid.side_x - 0.09) * (1 / 0.75), 0.0, 1.0)
     tilt = grid.by_side(np.float32(tilts[RIGHT]), np.float32(tilts[LEFT]))
-    course = -0.53 + tilt - 0.19 * along + 0.035 * np.sin(6.28 * along) + 0.2 * tilt * along
-    within = rise(grid.side_x - 0.07, 0.03) * rise(0.84 - grid.side_x, 0.04)
+    course = -0.505 + tilt - 0.23 * along + 0.035 * np.sin(6.28 * along) + 0.2 * tilt * along
+    within = rise(grid.side_x - 0.09, 0.04) * rise(0.84 - grid.side_x, 0.04)
     return 0.12 * within * _tube(grid.y - course, 0.027, grid.edge)
 
 
 def _scapulae(chest: Chest) -> Field:
     grid = chest.grid
     # Standing, the shoulders are rolled forward to draw the shoulder blades off the lungs.
-    border = chest.body.half_width - (0.09 if chest.body.ap else 0.0) + 0.12 * (grid.y + 0.5)
+    bow = 0.05 * np.sin(7.0 * (grid.y + 0.55))
+    border = chest.body.half_width - (0.09 if chest.body.ap else 0.0) + 0.12 * (grid.y + 0.5) - bow
     inward = grid.side_x - border
-    outward = 0.94 - 0.42 * (grid.y + 0.62) - grid.side_x
+    outward = 0.95 - 0.42 * (grid.y + 0.62) + bow - grid.side_x
     blade = (
         rise(inward, 2 * grid.edge)
         * rise(outward, 2 * grid.edge)
         * rise(grid.y + 0.62, 0.05)
         * rise(-grid.y, 0.1)
     )
-    return blade * (0.03 + 0.05 * ridge(inward - 0.012, 0.016) + 0.05 * ridge(outward - 0.015, 0.02))
+    return blade * (0.032 + 0.03 * ridge(inward - 0.012, 0.016) + 0.02 * ridge(outward - 0.015, 0.02))
 
 
 def _humeri(chest: Chest) -> Field:
@@ -185,7 +186,7 @@ def _humeri(chest: Chest) -> Field:
 def _spine(chest: Chest, phase: float) -> Field:
     grid = chest.grid
     across = grid.x - 0.3 * chest.body.shift
-    column = rise(0.088 - np.abs(across), 0.03)
+    column = rise(0.092 - np.abs(across), 0.07)
     discs = np.cos((grid.y * (1 / 0.138) + phase) * 6.283)
     pedicles = ridge(np.abs(across) - 0.05, 0.018) * np.clip(-discs, 0.0, None)
-    return column * (0.085 + 0.016 * discs) + 0.022 * pedicles
+    return column * (0.08 + 0.018 * discs) + 0.03 * pedicles

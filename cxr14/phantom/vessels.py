@@ -8,7 +8,7 @@ from cxr14.phantom.chest import Chest
 
 HILUM = ((0.155, -0.03), (0.165, -0.07))  # |x|, y: the left hilum stands a little higher
 
-_STEM, _TWIG, _TWIGS = 24, 14, 4  # points along a stem and a twig, twigs on a stem
+_STEM, _TWIG, _TWIGS = 48, 28, 5  # points along a stem and a twig, twigs on a stem
 
 
 def markings(chest: Chest, rng: np.random.Generator) -> Field:
@@ -47,14 +47,14 @@ def _tree(chest: Chest, rng: np.random.Generator, side: int, stems: int, length:
     """Points of the stems and twigs of one lung: (4, points), rows x, y, half width, weight."""
     x, y = HILUM[side]
     # More and longer vessels run down than up: the lower lobes are larger and gravity fills them.
-    angle = np.deg2rad(np.linspace(-78, 84, stems) + rng.normal(0, 6, stems))
-    reach = length * rng.uniform(0.6, 1.0, stems) * (0.85 + 0.2 * np.sin(angle))
+    angle = np.deg2rad(np.linspace(-80, 88, stems) + rng.normal(0, 9, stems))
+    reach = length * rng.uniform(0.6, 1.0, stems) * (0.80 + 0.25 * np.sin(angle))
     along = np.linspace(0, 1, _STEM)
-    bend = angle[:, None] + rng.normal(0.1, 0.4, (stems, 1)) * along
+    bend = angle[:, None] + rng.normal(0.15, 0.45, (stems, 1)) * along
     stride = (reach / (_STEM - 1))[:, None]
     stem_x, stem_y = np.cumsum(np.cos(bend) * stride, 1), np.cumsum(np.sin(bend) * stride, 1)
-    stem_w = 0.021 * (1 - 0.82 * along) * rng.uniform(0.7, 1.2, (stems, 1))
-    fork, stem = rng.integers(3, _STEM - 6, (stems, _TWIGS)), np.arange(stems)[:, None]
+    stem_w = 0.019 * (1 - 0.92 * along) * rng.uniform(0.7, 1.2, (stems, 1))
+    fork, stem = rng.integers(6, _STEM - 10, (stems, _TWIGS)), np.arange(stems)[:, None]
     turn = bend[stem, fork] + rng.choice([-1, 1], (stems, _TWIGS)) * rng.uniform(0.3, 0.8, (stems, _TWIGS))
     twig = np.linspace(0, 1, _TWIG)
     twig_bend = turn[..., None] + rng.normal(0, 0.4, (stems, _TWIGS, 1)) * twig
@@ -62,7 +62,7 @@ def _tree(chest: Chest, rng: np.random.Generator, side: int, stems: int, length:
     twig_stride = (twig_reach / (_TWIG - 1))[..., None]
     twig_x = stem_x[stem, fork][..., None] + np.cumsum(np.cos(twig_bend) * twig_stride, 2)
     twig_y = stem_y[stem, fork][..., None] + np.cumsum(np.sin(twig_bend) * twig_stride, 2)
-    twig_w = 0.75 * stem_w[stem, fork][..., None] * (1 - 0.75 * twig)
+    twig_w = 0.72 * stem_w[stem, fork][..., None] * (1 - 0.85 * twig)
     widths = np.concatenate([stem_w.ravel(), twig_w.ravel()])
     strides = np.concatenate([np.repeat(stride, _STEM), np.repeat(twig_stride, _TWIG)])
     points_x = TOWARDS[side] * (x + np.concatenate([stem_x.ravel(), twig_x.ravel()])) + chest.body.shift
@@ -74,7 +74,7 @@ def _drawn(grid: Grid, tree: np.ndarray) -> Field:
     x, y, width, weight = tree
     thick = width > 0.0095
     shadow = np.zeros_like(grid.x)
-    for chosen, spread in ((thick, 0.0055), (~thick, 0.0028)):
+    for chosen, spread in ((thick, 0.0045), (~thick, 0.0022)):
         shadow += blur(_scattered(grid, x[chosen], y[chosen], weight[chosen]), max(spread, 0.45 / grid.size))
     # Vessels that cross are no denser than the thicker one: saturate.
     return np.tanh(2.0 * shadow)

@@ -78,7 +78,7 @@ def edema(chest: Chest, sign: Sign) -> list[Field]:
     for side in (RIGHT, LEFT):
         x = TOWARDS[side] * (0.25 + 0.02 * rng.normal()) + chest.body.shift
         wings += grid.cloud(x, 0.02 + 0.03 * rng.normal(), 0.23, 0.36) * chest.half(side)
-    chest.lose_air(wings * mottle, 0.12 + 0.36 * sign.severity)
+    chest.lose_air(wings * mottle, 0.18 + 0.46 * sign.severity)
     touching = rise(0.11 - chest.to_wall, 0.03) * rise(chest.to_wall - 0.005, grid.edge) * chest.lung
     for _ in range(int(2 + 5 * sign.severity)):
         y, side = rng.uniform(0.05, 0.38), int(rng.integers(2))
@@ -109,7 +109,7 @@ def atelectasis(chest: Chest, sign: Sign) -> list[Field]:
 def fibrosis(chest: Chest, sign: Sign) -> list[Field]:
     """Scarred septa: a net of fine lines, densest at the bases and under the pleura, or at both apices."""
     rng, grid, size = sign.rng, chest.grid, chest.grid.size
-    net = ridge(texture(rng, size, 26), 0.22) + 0.8 * ridge(texture(rng, size, 17), 0.16)
+    net = 0.8 * ridge(texture(rng, size, 36), 0.25) + 0.8 * ridge(texture(rng, size, 23), 0.15)
     body = chest.body
     zone = (rise(grid.y - 0.0, 0.35) if rng.random() < 0.65 else rise(body.apex + 0.36 - grid.y, 0.2)) * (
         0.35 + 0.65 * np.exp(np.clip(chest.to_wall, 0.0, None) * -4.5)

@@ -15,7 +15,7 @@ def nodule(chest: Chest, sign: Sign) -> list[Field]:
         x, y = chest.spot(rng)
         radius = rng.uniform(0.032, 0.060) * (0.85 + 0.40 * sign.severity)
         ball = _ball(chest, chest.grid.distance(x, y, rng.uniform(0.85, 1.18)), radius, soft=1.5)
-        chest.add(ball * chest.lung, 0.13 + 0.16 * sign.severity)
+        chest.add(ball * chest.lung, 0.09 + 0.14 * sign.severity)
         spots.append(ball * chest.lung)
     return spots
 
@@ -27,9 +27,9 @@ def mass(chest: Chest, sign: Sign) -> list[Field]:
     radius = 0.080 + 0.075 * sign.severity
     around = np.arctan2(grid.y - y, grid.x - x)
     lobes = 1.0 + 0.10 * np.sin(int(rng.integers(2, 5)) * around + rng.uniform(0, 6))
-    spikes = 0.05 * np.sin(int(rng.integers(7, 12)) * around + rng.uniform(0, 6))
+    spikes = 0.025 * np.sin(int(rng.integers(7, 12)) * around + rng.uniform(0, 6))
     lump = _ball(chest, grid.distance(x, y) / (lobes + spikes), radius, soft=3.0)
-    chest.add(lump * chest.lung, 0.11 + 0.15 * sign.severity)
+    chest.add(lump * chest.lung, 0.08 + 0.13 * sign.severity)
     return [lump * chest.lung]
 
 
@@ -52,14 +52,16 @@ def hernia(chest: Chest, sign: Sign) -> list[Field]:
     sac = rise(radius - from_middle, 2.0 * grid.edge)
     surface = y - 0.05 * radius + rng.normal(0, 0.02)
     gas = rise(0.84 * radius - from_middle, 2.0 * grid.edge) * rise(surface - grid.y, grid.edge)
+    if rng.random() < 0.3:
+        gas *= 0.0  # a sac without gas shows as a round shadow alone
     # The sac lies behind the heart: it whitens the lung beside it, and its gas is dark on the heart's white.
     chest.lose_air(sac * (1.0 - gas), 0.75)
     chest.add(sac, 0.05)
-    chest.add(ridge(from_middle - 0.92 * radius, max(0.02, 0.5 * grid.edge)), 0.03)
-    chest.add(gas, -0.14 - 0.16 * sign.severity)
+    chest.add(ridge(from_middle - 0.92 * radius, max(0.02, 0.5 * grid.edge)), 0.015)
+    chest.add(gas, -0.07 - 0.12 * sign.severity)
     return [sac]
 
 
 def _ball(chest: Chest, distance: Field, radius: float, soft: float) -> Field:
     """Attenuation of a round lump: nearly even within, falling off steeply at its border."""
-    return rise(radius - distance, max(soft * chest.grid.edge, 0.35 * radius))
+    return rise(radius - distance, max(soft * chest.grid.edge, 0.5 * radius))

@@ -20,9 +20,10 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
             continue
         dome = chest.body.dome[side]
         level = dome + 0.14 - 0.34 * amount**1.2
-        climb = (0.07 + 0.12 * amount) * np.exp(np.clip(chest.to_wall, 0.0, None) * -10.0)
+        climb = (0.10 + 0.16 * amount) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
         water = rise(chest.grid.y - level + climb, 2.5 * chest.grid.edge) * chest.half(side)
         chest.lose_air(water, 0.95)
+        chest.add(water * chest.lung, 0.12)
         footprints.append(water * chest.lung)
     return footprints
 
@@ -48,7 +49,7 @@ def pneumothorax(chest: Chest, sign: Sign) -> list[Field]:
 
 
 def pleural_thickening(chest: Chest, sign: Sign) -> list[Field]:
-    """Scarred pleura: an uneven white band on the inner wall, low and blunting the angle, or a cap on the apex."""
+    """Scarred pleura: an uneven white band on the inner wall, low down in the angle, or a cap on the apex."""
     rng, grid, body = sign.rng, chest.grid, chest.body
     relief = np.clip(0.75 + 0.35 * texture(rng, grid.size, 10), 0.2, 1.5)
     thickness = (0.035 + 0.075 * sign.severity) * relief
