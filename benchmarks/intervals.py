@@ -72,7 +72,7 @@ def coverage(sets: int = SETS) -> dict[str, float]:
         labels, ours, theirs, patients = simulated_set(seed)
         resamples = Resamples(patients, seed=seed)
         first, second = (bootstrap_auroc(labels, scores, resamples) for scores in (ours, theirs))
-        each_alone = bootstrap_auroc(labels, ours, Resamples(np.arange(len(patients)), seed=seed))
+        each_alone = bootstrap_auroc(labels, ours, Resamples(np.arange(len(patients)), 200, seed))
         for name, true, (_, low, high, *_) in (
             ("patients resampled, a finding", truth, first.interval()),
             ("patients resampled, macro", truth.mean(), first.macro().interval()),

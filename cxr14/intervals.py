@@ -67,8 +67,11 @@ class Resamples:
         people = len(known)
         # float32 holds integers up to 2**24 exactly, and no weight summed over a list comes near.
         self.weights = np.empty((people, count), dtype=np.float32)
-        for resample in range(count):
-            self.weights[:, resample] = np.bincount(draw.integers(people, size=people), minlength=people)
+        for start in range(0, count, _BATCH):
+            size = min(_BATCH, count - start)
+            drawn = draw.integers(people, size=(size, people)) + people * np.arange(size)[:, None]
+            times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
+            self.weights[:, start : start + size] = times.T
 
     def same_as(self, other: "Resamples") -> bool:
         """Return whether both drew the same patients for the same radiographs."""

@@ -260,8 +260,13 @@ def test_delong_needs_two_of_each_class():
 def test_delong_and_the_bootstrap_agree_where_each_patient_has_one_radiograph():
     labels, scores, _ = a_list(rows=1500, steps=10**6)
     resamples = Resamples(np.arange(1500), count=2000)
-    spread = bootstrap_auroc(labels, scores, resamples).draws.std(axis=0)
-    np.testing.assert_allclose(spread, np.sqrt(delong_variance(labels, scores)), rtol=0.08)
+    ours = bootstrap_auroc(labels, scores, resamples)
+    np.testing.assert_allclose(ours.draws.std(axis=0), np.sqrt(delong_variance(labels, scores)), rtol=0.08)
+    blurred = scores + np.random.default_rng(2).normal(0, 0.1, scores.shape)
+    drawn = paired_difference(ours, bootstrap_auroc(labels, blurred, resamples))
+    computed = delong_difference(labels, scores, blurred)
+    np.testing.assert_allclose(computed.high - computed.low, drawn.high - drawn.low, rtol=0.1)
+    np.testing.assert_array_equal(computed.value, drawn.value)
 
 
 @pytest.fixture(scope="module")
