@@ -86,6 +86,9 @@ class Batches:
             batch_size=None,  # the plan hands out whole batches, so that a process reads one at a time
             sampler=self._plan,
             num_workers=workers,
+            # Each pass draws a seed for its processes; from the global stream, the pass that a resumed run
+            # enters in its middle would shift every dropout after it.
+            generator=torch.Generator(),
             persistent_workers=workers > 0,
             multiprocessing_context=context if workers else None,
         )
