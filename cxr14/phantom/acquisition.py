@@ -15,8 +15,8 @@ _MIDDLE, _WIDTH = 0.52, 0.155
 def expose(attenuation: Field, body: Body, rng: np.random.Generator, noise: float, nuisance: float) -> Field:
     """Turn a map of attenuation into gray values.
 
-    Scattered quanta veil the film, more so through heavy patients and on a bed without a grid. Fewer quanta pass
-    where attenuation is high, so noise is strongest there.
+    Scattered quanta veil the film, more so through heavy patients and on a bed without a grid. Fewer quanta
+    pass where attenuation is high, so noise is strongest there.
 
     Args:
         attenuation: (S, S) float32, 0 air to about 1 belly.

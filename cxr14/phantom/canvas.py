@@ -9,7 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 Field = np.ndarray  # (S, S) float32
-Extent = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, as shares of the side
+Extent = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, in film sides
 
 # Outlines are tabulated over this range of y, which the patient may reach beyond the film.
 _TOP, _BOTTOM, _ROWS = -1.6, 1.6, 513
@@ -142,7 +142,7 @@ def blur(image: Field, sigma: float) -> Field:
 
 
 def bounds(footprint: Field, level: float = 0.35) -> Extent | None:
-    """Return the smallest box around the part of `footprint` above `level` of its peak; None if it is empty."""
+    """Return the smallest box around where `footprint` exceeds `level` of its peak; None if it is empty."""
     peak = float(footprint.max())
     if peak < 0.05:
         return None

@@ -10,7 +10,10 @@ from cxr14.phantom.body import LEFT, RIGHT
 from cxr14.phantom.canvas import Field, ridge, rise, texture, trace
 from cxr14.phantom.chest import Chest
 
-RIB_SPACING = 0.119
+# What the belly attenuates beyond the chest wall, and the height over which it sets in.
+BELLY, BELLY_FADE = 0.19, 0.10
+
+_RIB_SPACING = 0.119
 _FIRST_RIB = -0.66
 _LAST_RIB = 9
 
@@ -49,7 +52,7 @@ def soft_tissue(chest: Chest) -> tuple[Field, Field]:
     arm, arm_covers = _arms(chest, flank)
     covered = rise(edge - grid.side_x, 2 * grid.edge)
     total = covered * (0.30 + 0.34 * trunk + 0.02 * body.habitus)
-    total += 0.19 * rise(-chest.to_floor, 0.10) * covered
+    total += BELLY * rise(-chest.to_floor, BELLY_FADE) * covered
     return np.maximum(total, arm), np.maximum(covered, arm_covers)
 
 
@@ -131,12 +134,12 @@ def _ribs(chest: Chest, offset: float) -> Field:
     cube = lateral * lateral * lateral
     slope = 0.85 + 0.55 * (grid.y + 0.7)
     back = (grid.y - _FIRST_RIB - offset - slope * (0.20 * cube - 0.075 * np.sin(3.0 * lateral))) * (
-        1 / RIB_SPACING
+        1 / _RIB_SPACING
     )
     front = (grid.y - _FIRST_RIB - offset - 0.16 - slope * 0.30 * (1.0 - lateral)) * (
-        1 / (1.08 * RIB_SPACING)
+        1 / (1.08 * _RIB_SPACING)
     )
-    fade = grid.edge / RIB_SPACING
+    fade = grid.edge / _RIB_SPACING
     within = rise(chest.wall_x + 0.045 - grid.side_x, 0.03) * rise(grid.side_x - 0.08, 0.05)
     behind = _tube(back - np.round(back), 0.21, fade) * _counted(back, 0, _LAST_RIB)
     before = _tube(front - np.round(front), 0.24, fade) * _counted(front, 0, 6) * rise(lateral - 0.52, 0.25)

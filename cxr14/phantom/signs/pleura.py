@@ -5,6 +5,7 @@ import numpy as np
 from cxr14.phantom.canvas import Field, ridge, rise, texture
 from cxr14.phantom.chest import Chest
 from cxr14.phantom.signs.sign import Sign
+from cxr14.phantom.tissue import BELLY, BELLY_FADE
 
 
 def effusion(chest: Chest, sign: Sign) -> list[Field]:
@@ -23,7 +24,8 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
         climb = (0.10 + 0.16 * amount) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
         water = rise(chest.grid.y - level + climb, 2.5 * chest.grid.edge) * chest.half(side)
         chest.lose_air(water, 0.95)
-        chest.add(water * chest.lung, 0.12)
+        # Water is as dense as the belly below it, so that no border is left between them.
+        chest.add(water * rise(chest.to_floor, BELLY_FADE) * rise(chest.to_wall, chest.grid.edge), BELLY)
         footprints.append(water * chest.lung)
     return footprints
 
