@@ -6,6 +6,7 @@ import sys
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -113,30 +114,32 @@ def write_list(path: Path, names: Sequence[str], labels: np.ndarray) -> None:
         aside.write_text(_as_text(names, labels), encoding="utf-8", newline="\n")
 
 
-def require_disjoint(a: ImageList, b: ImageList) -> None:
-    """Make sure that no patient stands in both lists.
+def require_disjoint(*image_lists: ImageList) -> None:
+    """Make sure that no patient stands in two of the lists.
 
     A list that repeats a name, or whose names tell no patients, is warned of on stderr.
 
     Raises:
         InputError: some do; the sentence names a few.
     """
-    for image_list in (a, b):
+    for image_list in image_lists:
         repeats = len(image_list) - len(set(image_list.names))
         if repeats:
             print(f"warning: {image_list.path} repeats a name in {repeats} of its lines.", file=sys.stderr)
-        if not any(_NIH_NAME.fullmatch(name) for name in image_list.names):
-            print(
-                f"warning: the names in {image_list.path} tell no patients, so whether one stands in another "
-                "list as well cannot be checked.",
-                file=sys.stderr,
-            )
-    both = sorted(set(a.patients) & set(b.patients))
-    if both:
-        raise InputError(
-            f"{len(both)} patients stand in both {a.path} and {b.path}, such as {', '.join(both[:_SHOWN])}: "
-            "split by patient, as ChestX-ray14/prepare.py does."
+    silent = [one.path.name for one in image_lists if not any(map(_NIH_NAME.fullmatch, one.names))]
+    if silent:
+        print(
+            f"warning: the names in {', '.join(silent)} tell no patients, so whether one stands in another "
+            "list as well cannot be checked.",
+            file=sys.stderr,
         )
+    for a, b in combinations(image_lists, 2):
+        both = sorted(set(a.patients) & set(b.patients))
+        if both:
+            raise InputError(
+                f"{len(both)} patients stand in both {a.path} and {b.path}, such as "
+                f"{', '.join(both[:_SHOWN])}: split by patient, as ChestX-ray14/prepare.py does."
+            )
 
 
 def require_images(image_list: ImageList, images: Container[str]) -> None:

@@ -131,6 +131,7 @@ class Tar:
 
     def _members(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
         try:
+            whole = self.archive.stat().st_size
             with self.archive.open("rb") as raw:
                 stream = _Gunzip(raw) if self.archive.suffix in {".gz", ".tgz"} else raw
                 with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as file:
@@ -139,6 +140,8 @@ class Tar:
                         _require_inside(self.archive, member.name, link=not plain)
                         if member.isreg():
                             yield member, file
+                if stream is raw and file.offset + tarfile.BLOCKSIZE > whole:
+                    raise EOFError("it ends too early")  # tarfile asks for no end mark
                 while stream.read(_CHUNK):  # gzip's checksum stands after the end of the tar
                     pass
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:

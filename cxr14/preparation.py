@@ -2,9 +2,9 @@
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +20,7 @@ from cxr14.packing import pack
 from cxr14.settings import Count, PositiveShare, Whole
 
 _INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
+_CORES = os.cpu_count() or 1
 
 
 @dataclass(kw_only=True)
@@ -67,12 +68,8 @@ def main(script: Mapping[str, object], argv: Sequence[str] | None = None) -> Non
         told = settings.from_script(PrepareSettings, script, argv)
         _require_consistent(told)
         try:
-            with spoken_disk_errors(told.out):
-                told.out.mkdir(parents=True, exist_ok=True)
-                with FileLock(told.out / ".prepare.lock", timeout=0):
-                    prepare(told)
-        except Timeout:
-            raise InputError(f"another prepare.py works on {told.out} already: wait for it.") from None
+            with _alone_in(told.out):
+                prepare(told)
         except KeyboardInterrupt:
             print("stopped; the same command goes on where it was.", file=sys.stderr)
             sys.exit(_INTERRUPTED)
@@ -85,20 +82,24 @@ def prepare(told: PrepareSettings) -> None:
         InputError: anything that a person can mend; what has been packed until then is kept.
     """
     material = _from_medmnist(told.medmnist) if told.medmnist else _from_nih(told)
+    labels = material.labels
     found = {name for origin in material.origins for name in origin.sizes}
-    packed = found & material.labels.keys()
-    _require_sides(splits.restrict(material.split, packed))
+    # Refused here rather than after hours of packing.
+    lists.require_disjoint(
+        *_image_lists(told.out, splits.restrict(material.split, found & labels.keys()), labels)
+    )
     index = pack(
-        material.origins, packed, told.out / "images", told.size, told.workers or os.cpu_count() or 1
+        material.origins, found & labels.keys(), told.out / "images", told.size, told.workers or _CORES
     )
 
     usable = splits.restrict(material.split, {entry.name for entry in index if entry.state == "ok"})
     stray = splits.stray_copies(usable, report.twins(index))
     kept = {side: [name for name in names if name not in stray] for side, names in usable.items()}
-    _require_sides(kept)
-    image_lists = _write_lists(told.out / "labels", kept, material.labels)
+    image_lists = _image_lists(told.out, kept, labels)
+    for image_list in image_lists:
+        lists.write_list(image_list.path, image_list.names, image_list.labels)
     oddities = [
-        *report.unmatched(found, material.labels.keys(), set().union(*material.split.values())),
+        *report.unmatched(found, labels.keys(), set().union(*material.split.values())),
         *report.look_through(index, stray),
     ]
     report.write_report(told.out / "prepare-report.csv", oddities)
@@ -123,9 +124,7 @@ def _require_consistent(told: PrepareSettings) -> None:
 
 def _from_medmnist(archive: Path) -> _Material:
     origin = MedMnist(archive)
-    print(
-        f"Labels and split from {archive}, which names no patients: nobody can check that none has two sides."
-    )
+    print(f"Labels and split from {archive}.")
     return _Material([origin], origin.labels, origin.split)
 
 
@@ -163,24 +162,32 @@ def _drawn_split(
     return splits.official(train_val, test, told.val_fraction, told.seed)
 
 
-def _require_sides(split: splits.Split) -> None:
+def _image_lists(out: Path, split: splits.Split, labels: Mapping[str, np.ndarray]) -> list[lists.ImageList]:
     empty = [side for side, names in split.items() if not names]
     if empty:
         raise InputError(
             f"no usable radiograph of the source is in {' or '.join(empty)}: its files are named otherwise "
             "than in the table and the lists, or are too few to be split."
         )
-
-
-def _write_lists(
-    folder: Path, split: splits.Split, labels: Mapping[str, np.ndarray]
-) -> list[lists.ImageList]:
-    image_lists = [
-        lists.ImageList(folder / f"{side}_list.txt", names, np.stack([labels[name] for name in names]))
+    return [
+        lists.ImageList(
+            out / "labels" / f"{side}_list.txt", names, np.stack([labels[name] for name in names])
+        )
         for side, names in split.items()
     ]
-    for a, b in combinations(image_lists, 2):
-        lists.require_disjoint(a, b)
-    for image_list in image_lists:
-        lists.write_list(image_list.path, image_list.names, image_list.labels)
-    return image_lists
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    with spoken_disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / ".prepare.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise InputError(f"another prepare.py works on {out} already: wait for it.") from None
+    with lock:
+        for folder in (out, out / "labels"):
+            for leftover in folder.glob(".*.part"):  # of a run that was killed while it wrote
+                leftover.unlink()
+        yield

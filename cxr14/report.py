@@ -62,7 +62,7 @@ def look_through(index: Iterable[StoreEntry], stray: Mapping[str, str]) -> list[
         elif entry.mode != "L":
             odd.append(Oddity(entry.name, "format", f"{entry.mode}, not 8-bit gray; converted", False))
     for group in twins(index):
-        first = group[0]
+        first = next(name for name in group if name not in stray)
         for name in group:
             if name in stray:
                 odd.append(Oddity(name, "copy", f"same pixels as {stray[name]} on another side", True))

@@ -16,7 +16,6 @@ from typing import TextIO
 import numpy as np
 
 from cxr14.errors import InputError
-from cxr14.files import written_aside
 from cxr14.images import (
     STORE_INDEX,
     STORE_LAYOUT,
@@ -30,6 +29,7 @@ from cxr14.images import (
 _JOURNAL = "journal.csv"
 # What index, journal and lists take beside the pixels, generously.
 _SPARE_BYTES = 32 << 20
+_README_NAME = "README.txt"
 _README = """store.npy  {count} radiographs, {side} x {side} pixels, 8-bit gray, one after the other: a NumPy
            array (N, {side}, {side}) uint8, to be opened with numpy.load("store.npy", mmap_mode="r").
 store.csv  one line a row of it: file name, size in bytes, width, height and pixel format of the file that it
@@ -117,23 +117,17 @@ class GrowingStore:
             os.fsync(file.fileno())
         with self._journal.open("a", encoding="utf-8", newline="") as file:
             _write_entries(file, self._uncommitted)
-            file.flush()
-            os.fsync(file.fileno())
         self._uncommitted = []
 
     def publish(self) -> list[StoreEntry]:
         """Move the whole store up and return its index."""
         index = sorted(self.done.values())
-        with written_aside(self._folder / "README.txt") as aside:
-            aside.write_text(_README.format(count=len(index), side=self._side), encoding="utf-8")
+        _write_index(self._working / STORE_INDEX, index)
+        readme = self._working / _README_NAME
+        readme.write_text(_README.format(count=len(index), side=self._side), encoding="utf-8")
         (self._folder / STORE_INDEX).unlink(missing_ok=True)
-        self.pixels.replace(self._folder / STORE_PIXELS)
-        with (
-            written_aside(self._folder / STORE_INDEX) as aside,
-            aside.open("w", encoding="utf-8", newline="") as file,
-        ):
-            _write_header(file)
-            _write_entries(file, index)
+        for name in (STORE_PIXELS, _README_NAME, STORE_INDEX):
+            (self._working / name).replace(self._folder / name)
         for leftover in self._folder.glob(f"{STORE_WORKING}*"):
             shutil.rmtree(leftover)
         return index
@@ -154,8 +148,8 @@ class GrowingStore:
         self._working.mkdir(parents=True, exist_ok=True)
         shape = (len(self.sizes), self._side, self._side)
         np.lib.format.open_memmap(self.pixels, mode="w+", dtype=np.uint8, shape=shape)
-        with written_aside(self._journal) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-            _write_header(file)
+        _write_index(self._working / STORE_INDEX, [])
+        (self._working / STORE_INDEX).replace(self._journal)
 
     def _remember(self, entries: list[StoreEntry]) -> None:
         self.done |= {entry.name: entry for entry in entries if self.sizes[entry.name] == entry.bytes}
@@ -203,9 +197,13 @@ def _read_journal(path: Path) -> list[StoreEntry]:
     return parse_index(whole.decode().splitlines(), path)
 
 
-def _write_header(file: TextIO) -> None:
-    file.write(STORE_LAYOUT + "\n" + ",".join(field.name for field in fields(StoreEntry)) + "\n")
+def _write_index(path: Path, entries: Iterable[StoreEntry]) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        file.write(STORE_LAYOUT + "\n" + ",".join(field.name for field in fields(StoreEntry)) + "\n")
+        _write_entries(file, entries)
 
 
 def _write_entries(file: TextIO, entries: Iterable[StoreEntry]) -> None:
     csv.writer(file, lineterminator="\n").writerows(map(astuple, entries))
+    file.flush()
+    os.fsync(file.fileno())
