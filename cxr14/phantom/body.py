@@ -91,21 +91,22 @@ def sample_body(rng: np.random.Generator, patient: Patient, nuisance: float) -> 
     on a bed breathes in less.
     """
     ap = rng.random() < 0.4
-    breath = rng.normal(0, 0.045) * nuisance - (0.05 if ap else 0.0)
+    breath = rng.normal(0, 0.055) * nuisance - (0.05 if ap else 0.0)
     rotation = rng.normal(0, 0.018) * nuisance
     body = Body(
         half_width=0.70 + 0.025 * patient.width + 0.01 * patient.habitus,
         apex=-0.70 + rng.normal(0, 0.025) * nuisance,
-        heart_ratio=min(max(0.445 + 0.026 * patient.heart, 0.37), 0.495) * (1.08 if ap else 1.0),
+        heart_ratio=min(max(0.445 + 0.030 * patient.heart, 0.37), 0.50) * (1.08 if ap else 1.0),
         unfolding=min(max((patient.age - 25) / 60, 0.0), 1.0),
         habitus=patient.habitus,
         ap=ap,
         shift=rotation,
     )
+    tone = float(np.exp(rng.normal(0, 0.18) * nuisance))
     for side in (RIGHT, LEFT):
         body.dome[side] += breath + rng.normal(0, 0.018) * nuisance
-        body.drop[side] *= 1 + rng.normal(0, 0.12) * nuisance
-        body.vessels[side] *= float(np.exp(rng.normal(0, 0.15) * nuisance))
+        body.drop[side] *= 1 + rng.normal(0, 0.16) * nuisance
+        body.vessels[side] *= tone * float(np.exp(rng.normal(0, 0.08) * nuisance))
     return body
 
 

@@ -14,6 +14,7 @@ Extent = tuple[float, float, float, float]  # x, y of the upper left corner, wid
 # Outlines are tabulated over this range of y, which the patient may reach beyond the film.
 _TOP, _BOTTOM, _ROWS = -1.6, 1.6, 513
 OUTLINE_Y = np.linspace(_TOP, _BOTTOM, _ROWS, dtype=np.float32)
+OUTLINE_STEP = (_BOTTOM - _TOP) / (_ROWS - 1)
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Grid:
 
     @cached_property
     def _place(self) -> tuple[np.ndarray, Field]:
-        place = (self.y - _TOP) * ((_ROWS - 1) / (_BOTTOM - _TOP))
+        place = (self.y - _TOP) * (1 / OUTLINE_STEP)
         index = np.clip(place.astype(np.intp), 0, _ROWS - 2)
         return index, place - index.astype(np.float32)
 
@@ -110,7 +111,7 @@ def trace(points: list[tuple[float, float]], smooth: float = 0.05) -> np.ndarray
     """
     heights, places = zip(*points, strict=True)
     line = np.interp(OUTLINE_Y, heights, places)
-    reach = max(1, round(smooth * (_ROWS - 1) / (_BOTTOM - _TOP)))
+    reach = max(1, round(smooth / OUTLINE_STEP))
     kernel = np.hanning(2 * reach + 3)[1:-1]
     padded = np.concatenate([np.full(reach, line[0]), line, np.full(reach, line[-1])])
     return np.convolve(padded, kernel / kernel.sum(), mode="valid").astype(np.float32)

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from cxr14.phantom.body import LEFT, RIGHT, TOWARDS, Body
-from cxr14.phantom.canvas import OUTLINE_Y, Field, Grid, rise, trace
+from cxr14.phantom.canvas import OUTLINE_STEP, OUTLINE_Y, Field, Grid, rise, trace
 
 
 class Chest:
@@ -89,7 +89,7 @@ class Chest:
         wall = tip + (body.half_width - tip) * (1 - (1 - inside) ** 2.3) ** 0.60
         # Above its top the lung has no wall: let the distance turn negative.
         wall -= 3.0 * np.clip(body.apex - OUTLINE_Y, 0.0, None)
-        slant = 1 / np.sqrt(1 + np.gradient(wall, OUTLINE_Y) ** 2)
+        slant = 1 / np.sqrt(1 + np.gradient(wall, OUTLINE_STEP) ** 2)
         medial = 0.07 + (tip - 0.07) * (1 - np.sqrt(1 - np.clip(1 - down / 0.22, 0.0, 1.0) ** 2))
         return wall, slant, medial
 

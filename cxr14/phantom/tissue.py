@@ -144,7 +144,7 @@ def _ribs(chest: Chest, offset: float) -> Field:
     behind = _tube(back - np.round(back), 0.21, fade) * _counted(back, 0, _LAST_RIB)
     before = _tube(front - np.round(front), 0.24, fade) * _counted(front, 0, 6) * rise(lateral - 0.52, 0.25)
     # Where the beam runs along the chest wall it meets many ribs end on.
-    wall = ridge(chest.to_wall + 0.025, 0.028) * rise(0.75 - grid.y, 0.1) * rise(grid.y + 0.62, 0.1)
+    wall = ridge(chest.to_wall + 0.025, 0.028) * rise(chest.to_floor + 0.03, 0.12) * rise(grid.y + 0.62, 0.1)
     return within * (0.10 * behind + 0.055 * before) + 0.075 * wall
 
 

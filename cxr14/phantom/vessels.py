@@ -1,5 +1,7 @@
 """The branching shadows of the lung: arteries and veins from the hila, and air in bronchi."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from cxr14.phantom.body import LEFT, RIGHT, TOWARDS
@@ -8,7 +10,8 @@ from cxr14.phantom.chest import Chest
 
 HILUM = ((0.155, -0.03), (0.165, -0.07))  # |x|, y: the left hilum stands a little higher
 
-_STEM, _TWIG, _TWIGS = 48, 28, 5  # points along a stem and a twig, twigs on a stem
+_TWIGS = 5  # on a stem
+_THICK_SPREAD, _THIN_SPREAD = 0.0045, 0.0022  # of the dots that vessels are drawn with, as shares of the side
 
 
 def markings(chest: Chest, rng: np.random.Generator) -> Field:
@@ -45,37 +48,58 @@ def hila(chest: Chest) -> Field:
 
 def _tree(chest: Chest, rng: np.random.Generator, side: int, stems: int, length: float) -> np.ndarray:
     """Points of the stems and twigs of one lung: (4, points), rows x, y, half width, weight."""
-    x, y = HILUM[side]
+    dots = int(min(max(0.2 * chest.grid.size, 16), 96))  # close enough that a chain of them shows as a line
     # More and longer vessels run down than up: the lower lobes are larger and gravity fills them.
-    angle = np.deg2rad(np.linspace(-80, 88, stems) + rng.normal(0, 9, stems))
-    reach = length * rng.uniform(0.6, 1.0, stems) * (0.80 + 0.25 * np.sin(angle))
-    along = np.linspace(0, 1, _STEM)
-    bend = angle[:, None] + rng.normal(0.15, 0.45, (stems, 1)) * along
-    stride = (reach / (_STEM - 1))[:, None]
-    stem_x, stem_y = np.cumsum(np.cos(bend) * stride, 1), np.cumsum(np.sin(bend) * stride, 1)
-    stem_w = 0.019 * (1 - 0.92 * along) * rng.uniform(0.7, 1.2, (stems, 1))
-    fork, stem = rng.integers(6, _STEM - 10, (stems, _TWIGS)), np.arange(stems)[:, None]
-    turn = bend[stem, fork] + rng.choice([-1, 1], (stems, _TWIGS)) * rng.uniform(0.3, 0.8, (stems, _TWIGS))
-    twig = np.linspace(0, 1, _TWIG)
-    twig_bend = turn[..., None] + rng.normal(0, 0.4, (stems, _TWIGS, 1)) * twig
-    twig_reach = reach[:, None] * (1 - fork / _STEM) * rng.uniform(0.5, 0.9, (stems, _TWIGS))
-    twig_stride = (twig_reach / (_TWIG - 1))[..., None]
-    twig_x = stem_x[stem, fork][..., None] + np.cumsum(np.cos(twig_bend) * twig_stride, 2)
-    twig_y = stem_y[stem, fork][..., None] + np.cumsum(np.sin(twig_bend) * twig_stride, 2)
-    twig_w = 0.72 * stem_w[stem, fork][..., None] * (1 - 0.85 * twig)
-    widths = np.concatenate([stem_w.ravel(), twig_w.ravel()])
-    strides = np.concatenate([np.repeat(stride, _STEM), np.repeat(twig_stride, _TWIG)])
-    points_x = TOWARDS[side] * (x + np.concatenate([stem_x.ravel(), twig_x.ravel()])) + chest.body.shift
-    points_y = y + np.concatenate([stem_y.ravel(), twig_y.ravel()])
-    return np.stack([points_x, points_y, widths, widths * strides])
+    heading = np.deg2rad(np.linspace(-80, 88, stems) + rng.normal(0, 9, stems))
+    reach = length * rng.uniform(0.6, 1.0, stems) * (0.80 + 0.25 * np.sin(heading))
+    root = np.zeros(stems)
+    stem = _walk(root, root, heading, rng.normal(0.15, 0.45, stems), reach, dots)
+    stem_width = 0.019 * rng.uniform(0.7, 1.2, (stems, 1)) * np.linspace(1, 0.08, dots)
+
+    forks = rng.uniform(0.13, 0.80, (stems, _TWIGS))
+    at = np.arange(stems)[:, None], (forks * dots).astype(int)
+    turn = rng.choice([-1, 1], (stems, _TWIGS)) * rng.uniform(0.3, 0.8, (stems, _TWIGS))
+    twig_reach = reach[:, None] * (1 - forks) * rng.uniform(0.5, 0.9, (stems, _TWIGS))
+    curl = rng.normal(0, 0.4, (stems, _TWIGS))
+    twig_dots = dots * 3 // 5
+    twig = _walk(stem.x[at], stem.y[at], stem.heading[at] + turn, curl, twig_reach, twig_dots)
+    twig_width = 0.72 * stem_width[at][..., None] * np.linspace(1, 0.15, twig_dots)
+
+    x, y = (
+        np.concatenate([one.ravel(), other.ravel()]) for one, other in ((stem.x, twig.x), (stem.y, twig.y))
+    )
+    width = np.concatenate([stem_width.ravel(), twig_width.ravel()])
+    weight = np.concatenate([(stem_width * stem.stride).ravel(), (twig_width * twig.stride).ravel()])
+    out, up = HILUM[side]
+    return np.stack([TOWARDS[side] * (out + x) + chest.body.shift, up + y, width, weight])
+
+
+class _Walk(NamedTuple):
+    x: np.ndarray
+    y: np.ndarray
+    heading: np.ndarray
+    stride: np.ndarray
+
+
+def _walk(
+    x: np.ndarray, y: np.ndarray, heading: np.ndarray, curl: np.ndarray, reach: np.ndarray, dots: int
+) -> _Walk:
+    """Dots along curves that start at x, y and turn by `curl` on their way; they add a last axis."""
+    way = heading[..., None] + curl[..., None] * np.linspace(0, 1, dots)
+    stride = (reach / (dots - 1))[..., None]
+    along, down = np.cumsum(np.cos(way) * stride, -1), np.cumsum(np.sin(way) * stride, -1)
+    return _Walk(x[..., None] + along, y[..., None] + down, way, stride)
 
 
 def _drawn(grid: Grid, tree: np.ndarray) -> Field:
     x, y, width, weight = tree
     thick = width > 0.0095
-    shadow = np.zeros_like(grid.x)
-    for chosen, spread in ((thick, 0.0045), (~thick, 0.0022)):
-        shadow += blur(_scattered(grid, x[chosen], y[chosen], weight[chosen]), max(spread, 0.45 / grid.size))
+    least = 0.45 / grid.size
+    if least > _THICK_SPREAD:
+        shadow = blur(_scattered(grid, x, y, weight), least)
+    else:
+        shadow = blur(_scattered(grid, x[thick], y[thick], weight[thick]), _THICK_SPREAD)
+        shadow += blur(_scattered(grid, x[~thick], y[~thick], weight[~thick]), max(least, _THIN_SPREAD))
     # Vessels that cross are no denser than the thicker one: saturate.
     return np.tanh(2.0 * shadow)
 

@@ -78,7 +78,7 @@ def edema(chest: Chest, sign: Sign) -> list[Field]:
     for side in (RIGHT, LEFT):
         x = TOWARDS[side] * (0.25 + 0.02 * rng.normal()) + chest.body.shift
         wings += grid.cloud(x, 0.02 + 0.03 * rng.normal(), 0.23, 0.36) * chest.half(side)
-    chest.lose_air(wings * mottle, 0.18 + 0.46 * sign.severity)
+    chest.lose_air(wings * mottle, 0.11 + 0.34 * sign.severity)
     touching = rise(0.11 - chest.to_wall, 0.03) * rise(chest.to_wall - 0.005, grid.edge) * chest.lung
     for _ in range(int(2 + 5 * sign.severity)):
         y, side = rng.uniform(0.05, 0.38), int(rng.integers(2))
@@ -114,7 +114,7 @@ def fibrosis(chest: Chest, sign: Sign) -> list[Field]:
     zone = (rise(grid.y - 0.0, 0.35) if rng.random() < 0.65 else rise(body.apex + 0.36 - grid.y, 0.2)) * (
         0.35 + 0.65 * np.exp(np.clip(chest.to_wall, 0.0, None) * -4.5)
     )
-    chest.lose_air(net * zone, 0.34 + 0.44 * sign.severity)
+    chest.lose_air(net * zone, 0.38 + 0.46 * sign.severity)
     chest.lose_air(zone, 0.10 + 0.14 * sign.severity)
     return [zone * chest.lung * chest.half(side) for side in (RIGHT, LEFT)]
 

@@ -20,8 +20,8 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
         if amount == 0.0:
             continue
         dome = chest.body.dome[side]
-        level = dome + 0.14 - 0.34 * amount**1.2
-        climb = (0.10 + 0.16 * amount) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
+        level = dome + 0.17 - 0.27 * amount**1.3
+        climb = (0.05 + 0.18 * amount) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
         water = rise(chest.grid.y - level + climb, 2.5 * chest.grid.edge) * chest.half(side)
         chest.lose_air(water, 0.95)
         # Water is as dense as the belly below it, so that no border is left between them.
@@ -54,7 +54,7 @@ def pleural_thickening(chest: Chest, sign: Sign) -> list[Field]:
     """Scarred pleura: an uneven white band on the inner wall, low down in the angle, or a cap on the apex."""
     rng, grid, body = sign.rng, chest.grid, chest.body
     relief = np.clip(0.75 + 0.35 * texture(rng, grid.size, 10), 0.2, 1.5)
-    thickness = (0.035 + 0.075 * sign.severity) * relief
+    thickness = (0.045 + 0.085 * sign.severity) * relief
     low = rng.random() < 0.6
     border = rng.uniform(-0.15, 0.15)
     extent = rise(grid.y - border, 0.12) if low else rise(body.apex + 0.34 + border - grid.y, 0.12)
@@ -65,5 +65,5 @@ def pleural_thickening(chest: Chest, sign: Sign) -> list[Field]:
         band = np.maximum(band, rise(1.2 * thickness - (grid.y - body.apex), 2.0 * grid.edge) * side)
     chest.lose_air(band, 0.70 + 0.20 * min(1.0, sign.severity))
     veil = rise(3.0 * thickness - chest.to_wall, 0.08) * extent * side
-    chest.lose_air(veil, 0.08 + 0.10 * sign.severity)
+    chest.lose_air(veil, 0.12 + 0.16 * sign.severity)
     return [band * chest.lung]

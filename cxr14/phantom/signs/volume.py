@@ -15,17 +15,17 @@ def atelectasis(body: Body, sign: Sign) -> None:
 
 def cardiomegaly(body: Body, sign: Sign) -> None:
     """An enlarged heart: wider than half of the thorax, the readers' limit (cardiothoracic ratio 0.5)."""
-    body.heart_ratio = max(body.heart_ratio, 0.505) + 0.10 * sign.severity
+    body.heart_ratio = max(body.heart_ratio, 0.50) + 0.095 * sign.severity
 
 
 def edema(body: Body, sign: Sign) -> None:
     """The congestion behind edema widens the vessels of both lungs."""
-    body.vessels = [calibre * (1 + 0.35 * sign.severity) for calibre in body.vessels]
+    body.vessels = [calibre * (1 + 0.25 * sign.severity) for calibre in body.vessels]
 
 
 def emphysema(body: Body, sign: Sign) -> None:
     """Overinflated, black lungs: diaphragm low and flat, thorax wide, heart narrow, vessels few and thin."""
-    degree = min(1.0, 0.12 + 0.75 * sign.severity)
+    degree = min(1.0, 0.06 + 0.66 * sign.severity)
     for side in (RIGHT, LEFT):
         body.dome[side] += 0.13 * degree
         body.drop[side] *= 1 - 0.70 * degree
