@@ -21,7 +21,7 @@ from cxr14.errors import InputError
 from cxr14.files import spoken_disk_errors
 from cxr14.images import StoreEntry, decode_with_mode, resize
 from cxr14.origins import Origin, Payload, content_of
-from cxr14.store import GrowingStore, finished_index
+from cxr14.store import GrowingStore, clear_up, finished_index
 
 # Radiographs handed to a process at a time: 6 MB of them when they come as bytes out of a tar archive.
 _GROUP = 16
@@ -74,6 +74,7 @@ def pack(
             if len(store.done) < len(sizes):
                 _fill(store, _tasks(store, origins), _Target(store.pixels, store.offset, side), workers)
             index = store.publish()
+        clear_up(folder)
     return index
 
 

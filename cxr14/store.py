@@ -57,6 +57,12 @@ def finished_index(folder: Path, sizes: dict[str, int], side: int) -> list[Store
     return index if [(entry.name, entry.bytes) for entry in index] == list(sizes.items()) else None
 
 
+def clear_up(folder: Path) -> None:
+    """Remove what growing has left beside a finished store."""
+    for leftover in folder.glob(f"{STORE_WORKING}*"):
+        shutil.rmtree(leftover)
+
+
 class GrowingStore:
     """A packed store that is being filled, by this run or by an earlier one that was stopped.
 
@@ -86,14 +92,18 @@ class GrowingStore:
         self.pixels, self._journal = self._working / STORE_PIXELS, self._working / _JOURNAL
         self.done: dict[str, StoreEntry] = {}
         if self._journal.exists() and not self.pixels.exists():
-            # The earlier run was stopped between moving the array up and writing its index.
-            (folder / STORE_PIXELS).replace(self.pixels)
+            # The earlier run was stopped while it published: after the index moved up, or before.
+            if (folder / STORE_INDEX).exists():
+                clear_up(folder)
+            else:
+                (folder / STORE_PIXELS).replace(self.pixels)
         superseded = self._set_aside_if_other()
+        if self._journal.exists():
+            self._remember(_read_journal(self._journal))
+        self._require_space()
         if not self._journal.exists():
             self._begin()
         self.offset = _mapped(self.pixels).offset
-        self._remember(_read_journal(self._journal))
-        self._require_space()
         for store in superseded:
             self._adopt(store / STORE_PIXELS, _read_journal(store / _JOURNAL))
         if (folder / STORE_INDEX).exists():
@@ -128,8 +138,6 @@ class GrowingStore:
         (self._folder / STORE_INDEX).unlink(missing_ok=True)
         for name in (STORE_PIXELS, _README_NAME, STORE_INDEX):
             (self._working / name).replace(self._folder / name)
-        for leftover in self._folder.glob(f"{STORE_WORKING}*"):
-            shutil.rmtree(leftover)
         return index
 
     def _set_aside_if_other(self) -> list[Path]:
