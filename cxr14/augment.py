@@ -6,6 +6,7 @@ products. On the CPU torch's interpolation of uint8 is faster; the two agree wit
 """
 
 import math
+from typing import NamedTuple
 
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
@@ -25,24 +26,38 @@ def read_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
-def random_crops(images: Tensor, image_size: int, smallest_crop: float, generator: torch.Generator) -> Tensor:
-    """Cut a random part out of each radiograph, resize it, and mirror every other one.
+class Crops(NamedTuple):
+    """What to cut out of each radiograph of a batch, and which to mirror; all on the CPU."""
+
+    top: Tensor
+    """(B,) int64, first line."""
+    left: Tensor
+    """(B,) int64, first column."""
+    height: Tensor
+    """(B,) int64, lines."""
+    width: Tensor
+    """(B,) int64, columns."""
+    mirrored: Tensor
+    """(B,) bool."""
+
+    def of(self, rank: int, world: int) -> "Crops":
+        """Return those of the radiographs that process `rank` of `world` holds of the batch."""
+        return Crops(*(part[rank::world] for part in self))
+
+
+def draw_crops(count: int, side: int, smallest_crop: float, generator: torch.Generator) -> Crops:
+    """Draw a random part for each radiograph of a batch, and whether it is mirrored.
 
     The area is uniform; given the area, the logarithm of width over height is uniform between 3/4 and 4/3, or
     as far towards them as fits into the image, so that no draw has to be thrown away.
 
     Args:
-        images: (B, R, R) uint8.
-        image_size: S, the side of the result in pixels.
+        count: B, the radiographs.
+        side: R, their side in pixels.
         smallest_crop: least share of the area that is kept, above 0 up to 1.
-        generator: a generator of the CPU, from which all randomness comes: the crops are the same on every
-            device.
-
-    Returns:
-        (B, S, S) uint8.
+        generator: a generator of the CPU: the crops are the same on every device.
     """
-    side = images.shape[-1]
-    draws = torch.rand(5, len(images), generator=generator, dtype=torch.float64)
+    draws = torch.rand(5, count, generator=generator, dtype=torch.float64)
     share = smallest_crop + (1 - smallest_crop) * draws[0]
     widest = torch.log(1 / share).clamp(max=-math.log(_NARROWEST))
     shape = torch.exp((2 * draws[1] - 1) * widest)  # width over height
@@ -50,10 +65,23 @@ def random_crops(images: Tensor, image_size: int, smallest_crop: float, generato
     height = (side * torch.sqrt(share / shape)).round().clamp(1, side).long()
     left = (draws[2] * (side - width + 1)).long()
     top = (draws[3] * (side - height + 1)).long()
-    mirrored = draws[4] < 0.5
+    return Crops(top, left, height, width, mirrored=draws[4] < 0.5)
+
+
+def cut(images: Tensor, crops: Crops, image_size: int) -> Tensor:
+    """Cut a part out of each radiograph, resize it, and mirror those that are to be.
+
+    Args:
+        images: (B, R, R) uint8.
+        crops: B parts.
+        image_size: S, the side of the result in pixels.
+
+    Returns:
+        (B, S, S) uint8.
+    """
     if images.device.type == "cpu":
-        return _crops_one_by_one(images, image_size, top, left, height, width, mirrored)
-    return _crops_as_products(images, image_size, top, left, height, width, mirrored)
+        return _cut_one_by_one(images, crops, image_size)
+    return _cut_as_products(images, crops, image_size)
 
 
 def ten_crops(images: Tensor, image_size: int) -> Tensor:
@@ -100,39 +128,23 @@ def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
     return out
 
 
-def _crops_one_by_one(
-    images: Tensor,
-    image_size: int,
-    top: Tensor,
-    left: Tensor,
-    height: Tensor,
-    width: Tensor,
-    mirrored: Tensor,
-) -> Tensor:
-    crops = images.new_empty(len(images), image_size, image_size)
-    boxes = zip(top.tolist(), left.tolist(), height.tolist(), width.tolist(), mirrored.tolist(), strict=True)
-    for row, (y, x, h, w, mirror) in enumerate(boxes):
+def _cut_one_by_one(images: Tensor, crops: Crops, image_size: int) -> Tensor:
+    views = images.new_empty(len(images), image_size, image_size)
+    for row, (y, x, h, w, mirror) in enumerate(zip(*(part.tolist() for part in crops), strict=True)):
         part = images[row, None, None, y : y + h, x : x + w]
-        crop = functional.interpolate(part, (image_size, image_size), mode="bilinear", antialias=True)[0, 0]
-        crops[row] = crop.flip(-1) if mirror else crop
-    return crops
+        view = functional.interpolate(part, (image_size, image_size), mode="bilinear", antialias=True)[0, 0]
+        views[row] = view.flip(-1) if mirror else view
+    return views
 
 
-def _crops_as_products(
-    images: Tensor,
-    image_size: int,
-    top: Tensor,
-    left: Tensor,
-    height: Tensor,
-    width: Tensor,
-    mirrored: Tensor,
-) -> Tensor:
+def _cut_as_products(images: Tensor, crops: Crops, image_size: int) -> Tensor:
     side, device = images.shape[-1], images.device
-    rows = _resize_weights(top.to(device), height.to(device), image_size, side)  # (B, S, R)
-    columns = _resize_weights(left.to(device), width.to(device), image_size, side)
-    columns = torch.where(mirrored.to(device)[:, None, None], columns.flip(1), columns)
-    crops = rows @ images.float() @ columns.transpose(1, 2)
-    return crops.round_().clamp_(0, 255).to(torch.uint8)
+    top, left, height, width, mirrored = (part.to(device, non_blocking=True) for part in crops)
+    rows = _resize_weights(top, height, image_size, side)  # (B, S, R)
+    columns = _resize_weights(left, width, image_size, side)
+    columns = torch.where(mirrored[:, None, None], columns.flip(1), columns)
+    views = rows @ images.float() @ columns.transpose(1, 2)
+    return views.round_().clamp_(0, 255).to(torch.uint8)
 
 
 def _resize_weights(start: Tensor, length: Tensor, image_size: int, side: int) -> Tensor:

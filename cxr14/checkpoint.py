@@ -73,6 +73,8 @@ class Checkpoint:
 
     weights: dict[str, Tensor]
     about: About
+    ours: bool = True
+    """Whether a training here wrote it, not the authors of a network."""
 
 
 def save(path: Path, model_state: Mapping[str, Tensor], about: About) -> None:
@@ -129,7 +131,7 @@ def load(path: Path, network: str | None = None) -> tuple[nn.Module, Checkpoint]
         raise _does_not_say(path)
     else:
         weights = published.state_dict_of(content, str(path))
-        checkpoint = Checkpoint(weights, About(network=network, image_size=224, versions={}))
+        checkpoint = Checkpoint(weights, About(network=network, image_size=224, versions={}), ours=False)
     about = checkpoint.about
     if network is not None and about.network != network:
         raise InputError(

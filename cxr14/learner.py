@@ -81,9 +81,12 @@ class Learner:
         settings, device = self.settings, self.processes.device
         self.net.train()
         images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
-        generator = _generator(settings.seed, epoch, batch, self.processes.rank)
-        crops = augment.random_crops(images, settings.image_size, settings.smallest_crop, generator)
-        parts = list(zip(crops.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True))
+        # Drawn for the whole batch: a radiograph's crop does not depend on how many processes share it.
+        crops = augment.draw_crops(
+            whole, images.shape[-1], settings.smallest_crop, _generator(settings.seed, epoch, batch)
+        ).of(self.processes.rank, self.processes.world)
+        views = augment.cut(images, crops, settings.image_size)
+        parts = list(zip(views.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True))
         total = torch.zeros((), device=device)
         for part_number, (part, part_labels) in enumerate(parts, start=1):
             waits = self.processes.world > 1 and part_number < len(parts)

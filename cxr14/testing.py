@@ -1,6 +1,8 @@
-"""The entry of every test script: a checkpoint and a list -> predictions on disk -> printed figures."""
+"""The entry of every test script: a checkpoint and lists -> predictions on disk -> printed figures."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,14 +10,15 @@ import pandas as pd
 from scipy.special import expit
 from torch import nn
 
-from cxr14 import augment, checkpoint, devices, inference, metrics, profile, zoo
+from cxr14 import augment, calibration, checkpoint, devices, inference, journal, metrics, profile, zoo
+from cxr14.checkpoint import Checkpoint
 from cxr14.dataset import Batches
 from cxr14.errors import InputError, spoken_errors
 from cxr14.files import fingerprint, written_aside
-from cxr14.images import open_images
-from cxr14.lists import read_list
-from cxr14.predictions import TEST, Predictions
-from cxr14.processes import joined
+from cxr14.images import ImageSource, open_images
+from cxr14.lists import ImageList, read_list, require_disjoint
+from cxr14.predictions import TEST, VALIDATION, Predictions
+from cxr14.processes import Processes, joined
 from cxr14.settings import TaughtTestSettings, TestSettings, from_script
 
 PREDICTIONS_FILE = "predictions-{split}.npz"
@@ -53,70 +56,139 @@ def main_taught(script: Mapping[str, Any]) -> None:
 
 def _run(settings: TestSettings, network: str, teacher: str | None) -> None:
     with joined(settings.device) as processes:
-        test = read_list(settings.test_image_list)
+        val, test = read_list(settings.val_image_list), read_list(settings.test_image_list)
+        require_disjoint(val, test)
         images = open_images(settings.data_dir)
         model, held = checkpoint.load(settings.ckpt_path, network)
-        about = held.about
-        if about.teacher != teacher:
-            raise InputError(
-                f"{settings.ckpt_path} holds a network taught by {about.teacher or 'no teacher'}, but this "
-                f"script tests one taught by {teacher or 'no teacher'}; give its checkpoint."
-            )
-        batches = Batches(
-            test,
-            images,
-            side=augment.read_side(about.image_size),
-            batch_size=settings.batch_size,
-            num_workers=settings.num_workers,
-            rank=processes.rank,
-            world=processes.world,
-        )
-        shape = {"image_size": about.image_size, "crops": settings.crops}
-        model = devices.place(model, processes.device)
-        logits = inference.predict(model, batches, processes, **shape, note=f"testing {network}")
+        _require_teacher(held, teacher, settings.ckpt_path)
+        _require_unseen(held, test)
+        ask = Asking(devices.place(model, processes.device), images, held, settings, processes)
+        answers = {VALIDATION: ask(val, VALIDATION), TEST: ask(test, TEST)}
         if not processes.speaks:
             return
-        predictions = Predictions(
-            names=np.array(test.names),
-            patients=np.array(test.patients),
-            labels=test.labels,
+        thresholds = calibration.choose_thresholds(answers[VALIDATION])
+        temperatures = calibration.fit_temperatures(answers[VALIDATION])
+        chosen = {
+            "thresholds": thresholds.tolist(),
+            "temperatures": temperatures.tolist(),
+            "crops": settings.crops,
+            "chosen_on": val.fingerprint,
+        }
+        _keep_in_checkpoint(settings.ckpt_path, held, chosen)
+        about = {
+            "kind": test.kind,
+            "image_size": held.about.image_size,
+            "device": devices.describe(processes.device),
+            "seed": held.about.seed,
+            "epoch": held.about.epoch,
+            "splits": held.about.splits,
+            "settings": held.about.settings,
+            "versions": held.about.versions,
+            "history": _history(settings.ckpt_path),
+            "parameters": profile.total_parameters(model),
+            "macs": profile.macs(model.cpu(), held.about.image_size),
+            "latency_seconds": profile.latency(model, held.about.image_size, seconds=1.0),
+            **chosen,
+        }
+        for split, predictions in answers.items():
+            path = settings.results_dir / PREDICTIONS_FILE.format(split=split)
+            dataclasses.replace(
+                predictions, about=about, checkpoint_fingerprint=fingerprint(settings.ckpt_path)
+            ).save(path)
+        _report(answers[TEST], test, thresholds, settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking:
+    """A network that is ready to be asked about image lists."""
+
+    model: nn.Module
+    images: ImageSource
+    held: Checkpoint
+    settings: TestSettings
+    processes: Processes
+
+    def __call__(self, image_list: ImageList, split: str) -> Predictions:
+        """Return what the network says about every radiograph of the list.
+
+        Args:
+            image_list: N radiographs.
+            split: "val" or "test": what the list is for.
+        """
+        about = self.held.about
+        batches = Batches(
+            image_list,
+            self.images,
+            side=augment.read_side(about.image_size),
+            batch_size=self.settings.batch_size,
+            num_workers=self.settings.num_workers,
+            rank=self.processes.rank,
+            world=self.processes.world,
+        )
+        logits = inference.predict(
+            self.model,
+            batches,
+            self.processes,
+            image_size=about.image_size,
+            crops=self.settings.crops,
+            note=f"{split} list, {self.settings.crops} crops",
+        )
+        return Predictions(
+            names=np.array(image_list.names),
+            patients=np.array(image_list.patients),
+            labels=image_list.labels,
             probabilities=expit(logits),
             logits=logits,
-            split=TEST,
-            network=network,
-            teacher=teacher,
-            checkpoint_fingerprint=fingerprint(settings.ckpt_path),
-            list_fingerprint=test.fingerprint,
-            about=shape
-            | {
-                "kind": test.kind,
-                "device": devices.describe(processes.device),
-                "seed": about.seed,
-                "epoch": about.epoch,
-                "parameters": profile.total_parameters(model),
-                "macs": profile.macs(model.cpu(), about.image_size),
-                "splits": about.splits,
-            },
+            split=split,
+            network=about.network,
+            teacher=about.teacher,
+            checkpoint_fingerprint=fingerprint(self.settings.ckpt_path),
+            list_fingerprint=image_list.fingerprint,
         )
-        report(predictions, settings)
 
 
-def report(predictions: Predictions, settings: TestSettings) -> None:
-    """Print the figures in the study's words, and keep predictions and table in the folder of results."""
-    table = metrics.table(predictions.labels, predictions.probabilities)
-    predictions.save(settings.results_dir / PREDICTIONS_FILE.format(split=predictions.split))
+def _require_teacher(held: Checkpoint, teacher: str | None, path: Path) -> None:
+    if held.about.teacher != teacher:
+        raise InputError(
+            f"{path} holds a network taught by {held.about.teacher or 'labels alone'}, but this script tests "
+            f"one taught by {teacher or 'labels alone'}; give its checkpoint."
+        )
+
+
+def _require_unseen(held: Checkpoint, test: ImageList) -> None:
+    """Refuse a test list with patients that the network learnt from, if its training list is still there."""
+    learnt_from = Path(str(held.about.settings.get("train_image_list", "")))
+    if learnt_from.is_file():
+        train = read_list(learnt_from)
+        if train.fingerprint == held.about.splits.get("train"):
+            require_disjoint(train, test)
+
+
+def _keep_in_checkpoint(path: Path, held: Checkpoint, chosen: dict[str, Any]) -> None:
+    # A published file stays as it was published.
+    if held.ours and held.about.extra.get("operating") != chosen:
+        extra = held.about.extra | {"operating": chosen}
+        checkpoint.save(path, held.weights, dataclasses.replace(held.about, extra=extra))
+
+
+def _history(ckpt_path: Path) -> list[dict[str, Any]]:
+    log = journal.path_of(ckpt_path)
+    return pd.read_csv(log).to_dict("records") if log.is_file() else []
+
+
+def _report(
+    predictions: Predictions, test: ImageList, thresholds: np.ndarray, settings: TestSettings
+) -> None:
+    table = metrics.table(predictions.labels, predictions.probabilities, thresholds)
     with written_aside(settings.results_dir / METRICS_FILE) as aside:
         table.to_csv(aside)
-    kind = predictions.about["kind"]
-    worth = {"synthetic": "synthetic ", "tiny": "", "real": ""}[kind]
-    print(
-        f"{predictions.network} on {len(predictions.names)} {worth}radiographs of "
-        f"{settings.test_image_list}, {predictions.about['crops']} crops"
-        + (": too few for a figure to mean much" if kind == "tiny" else "")
-    )
+    kind = {"synthetic": "synthetic ", "tiny": "", "real": ""}[test.kind]
+    warning = ": too few for a figure to mean much" if test.kind == "tiny" else ""
+    asked = f"{len(test)} {kind}radiographs of {test.path}, {settings.crops} crops"
+    print(f"{predictions.network} on {asked}{warning}")
     for name, column in PRINTED.items():
         print("\n".join(spoken(name, table[column])))
-    print(f"Kept in {settings.results_dir}")
+    print(f"Predictions, figures and operating thresholds are kept in {settings.results_dir}")
 
 
 def spoken(name: str, values: pd.Series) -> list[str]:

@@ -21,21 +21,9 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def boxes_of(share, count=2000, side=256):
-    """The boxes that `random_crops` draws, taken down where they are about to be cut."""
-    drawn = {}
-
-    def record(images, image_size, top, left, height, width, mirrored):
-        drawn.update(top=top, left=left, height=height, width=width, mirrored=mirrored)
-        return images
-
-    kept = augment._crops_one_by_one
-    augment._crops_one_by_one = record
-    try:
-        augment.random_crops(torch.zeros(count, side, side, dtype=torch.uint8), 224, share, generator(1))
-    finally:
-        augment._crops_one_by_one = kept
-    return drawn
+def random_views(images, share, source, size=SIZE):
+    """Cut random parts as a training does."""
+    return augment.cut(images, augment.draw_crops(len(images), images.shape[-1], share, source), size)
 
 
 def test_images_are_read_at_the_studys_ratio():
@@ -46,25 +34,25 @@ def test_images_are_read_at_the_studys_ratio():
 def test_the_same_generator_gives_the_same_crops_and_goes_on_from_its_state():
     images = radiographs()
     source = generator(5)
-    first = augment.random_crops(images, SIZE, 0.5, source)
+    first = random_views(images, 0.5, source)
     state = source.get_state()
-    second = augment.random_crops(images, SIZE, 0.5, source)
+    second = random_views(images, 0.5, source)
     assert not torch.equal(first, second)
-    torch.testing.assert_close(augment.random_crops(images, SIZE, 0.5, generator(5)), first)
+    torch.testing.assert_close(random_views(images, 0.5, generator(5)), first)
     source.set_state(state)
-    torch.testing.assert_close(augment.random_crops(images, SIZE, 0.5, source), second)
+    torch.testing.assert_close(random_views(images, 0.5, source), second)
 
 
 def test_each_radiograph_has_a_crop_of_its_own():
     same = radiographs(1).repeat(16, 1, 1)
-    crops = augment.random_crops(same, SIZE, 0.5, generator())
+    crops = random_views(same, 0.5, generator())
     assert crops.dtype == torch.uint8 and crops.shape == (16, SIZE, SIZE)
     assert len({bytes(crop.numpy().tobytes()) for crop in crops}) == 16
 
 
 @pytest.mark.parametrize("share", [0.08, 0.5, 1.0])
 def test_crops_lie_inside_and_keep_area_and_shape(share):
-    box = boxes_of(share)
+    box = augment.draw_crops(2000, 256, share, generator(1))._asdict()
     assert (box["top"] >= 0).all() and (box["top"] + box["height"] <= 256).all()
     assert (box["left"] >= 0).all() and (box["left"] + box["width"] <= 256).all()
     area = box["height"] * box["width"] / 256**2
@@ -76,9 +64,17 @@ def test_crops_lie_inside_and_keep_area_and_shape(share):
     assert 0.45 < box["mirrored"].float().mean() < 0.55
 
 
+def test_processes_share_the_crops_of_a_batch():
+    whole = augment.draw_crops(7, 256, 0.5, generator(3))
+    parts = [whole.of(rank, 3) for rank in range(3)]
+    for rank, part in enumerate(parts):
+        for mine, everyones in zip(part, whole, strict=True):
+            assert torch.equal(mine, everyones[rank::3])
+
+
 def test_the_whole_radiograph_at_share_one():
     images = radiographs(8, side=SIZE)
-    crops = augment.random_crops(images, SIZE, 1.0, generator())
+    crops = random_views(images, 1.0, generator())
     for image, crop in zip(images, crops, strict=True):
         assert torch.equal(crop, image) or torch.equal(crop, image.flip(-1))
 
@@ -90,8 +86,9 @@ def test_products_of_matrices_agree_with_torchs_interpolation(size):
         torch.tensor(values * 6)
         for values in ([0, 3, 10, 20], [0, 9, 5, 13], [73, 60, 20, 41], [73, 64, 33, 60], [True, False] * 2)
     ]
-    one_by_one = augment._crops_one_by_one(images, size, *arguments)
-    products = augment._crops_as_products(images, size, *arguments)
+    crops = augment.Crops(*arguments)
+    one_by_one = augment._cut_one_by_one(images, crops, size)
+    products = augment._cut_as_products(images, crops, size)
     difference = (one_by_one.int() - products.int()).abs()
     assert difference.max() <= 2
     assert difference.float().mean() < 0.4
@@ -100,8 +97,8 @@ def test_products_of_matrices_agree_with_torchs_interpolation(size):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 def test_an_accelerator_cuts_the_same_crops():
     images = radiographs()
-    here = augment.random_crops(images, SIZE, 0.5, generator(7))
-    there = augment.random_crops(images.cuda(), SIZE, 0.5, generator(7)).cpu()
+    here = random_views(images, 0.5, generator(7))
+    there = random_views(images.cuda(), 0.5, generator(7)).cpu()
     assert (here.int() - there.int()).abs().max() <= 2
 
 
