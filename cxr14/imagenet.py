@@ -30,6 +30,8 @@ def load_imagenet(model: nn.Module) -> None:
     """
     url, path, cached = _places(model.pretrained_cfg)
     if cached is None and not path.is_file():
+        if "hf_hub_id" in model.pretrained_cfg and huggingface_hub.constants.HF_HUB_OFFLINE:
+            raise _out_of_reach(url, path, "HF_HUB_OFFLINE is set")
         _fetch(url, path)
     found = cached or path
     published.fill(model, published.state_dict_of(published.read_file(found), str(found)), str(found))
@@ -57,10 +59,14 @@ def _fetch(url: str, path: Path) -> None:
         published.read_file(path)
     except (OSError, InputError) as error:
         path.unlink(missing_ok=True)  # a transfer that broke off would be taken for the weights the next time
-        raise InputError(
-            f"the published ImageNet-1k weights cannot be had from {url} ({_reason(error)}); fetch the file "
-            f"elsewhere and put it at {path}, or train from scratch with --no-pretrained."
-        ) from error
+        raise _out_of_reach(url, path, _reason(error)) from error
+
+
+def _out_of_reach(url: str, path: Path, reason: str) -> InputError:
+    return InputError(
+        f"the published ImageNet-1k weights cannot be had from {url} ({reason}); fetch the file elsewhere "
+        f"and put it at {path}, or train from scratch with --no-pretrained."
+    )
 
 
 @contextmanager

@@ -88,7 +88,7 @@ def size_on_disk(model: nn.Module) -> int:
     return file.tell()
 
 
-def latency(model: nn.Module, image_size: int = 224, seconds: float = 2.0) -> float:
+def latency(model: nn.Module, image_size: int = 224, seconds: float = 1.0) -> float:
     """Return the median seconds that one image takes on this CPU, with as many threads as torch uses.
 
     Args:

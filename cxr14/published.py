@@ -5,6 +5,7 @@ Each file is read without running any code in it, translated tensor by tensor, a
 
 import pickle
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -100,8 +101,7 @@ def translate(tensors: Tensors, model: nn.Module) -> Tensors:
         tensors: a state dict.
         model: the network that it is meant for.
     """
-    if all(key.startswith("module.") for key in tensors):
-        tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
+    tensors = {re.sub(r"^(module\.)+", "", key): tensor for key, tensor in tensors.items()}
     if "densenet121.features.conv0.weight" in tensors or "features.conv0.weight" in tensors:
         rename = _from_torchvision_densenet
     elif "first_conv.conv.weight" in tensors:
@@ -187,7 +187,9 @@ def _at_this_size(tensors: Tensors, expected: Tensors, model: nn.Module, origin:
         # (offsets, heads)
         elif key.endswith(".relative_position_bias_table") and old.shape[1] == new.shape[1]:
             window = model.get_submodule(key.rpartition(".")[0]).window_size
-            resized[key] = resize_rel_pos_bias_table(old, new_window_size=window, new_bias_shape=new.shape)
+            with warnings.catch_warnings():  # timm indexes in a way that torch calls deprecated
+                warnings.simplefilter("ignore", UserWarning)
+                resized[key] = resize_rel_pos_bias_table(old, window, new.shape)
     if resized:
         print(f"{origin}: {len(resized)} position tables are resampled to this image size.")
     return tensors | resized
@@ -196,11 +198,12 @@ def _at_this_size(tensors: Tensors, expected: Tensors, model: nn.Module, origin:
 def _classifier_to_keep(model: nn.Module, tensors: Tensors, expected: Tensors) -> list[str]:
     classifier = next(name for name, module in model.named_modules() if module is model.get_classifier())
     keys = [f"{classifier}.weight", f"{classifier}.bias"]
-    if any(key not in tensors or tensors[key].dim() == 0 for key in keys):
+    if any(key not in tensors or tensors[key].dim() != expected[key].dim() for key in keys):
         return []
-    same_outputs = all(tensors[key].shape[0] == expected[key].shape[0] for key in keys)
-    same_inputs = all(tensors[key].shape[1:] == expected[key].shape[1:] for key in keys)
-    return keys if same_inputs and not same_outputs else []
+    outputs = {tensors[key].shape[0] for key in keys}
+    alike_but_for_outputs = all(tensors[key].shape[1:] == expected[key].shape[1:] for key in keys)
+    other = len(outputs) == 1 and outputs != {expected[keys[0]].shape[0]}
+    return keys if other and alike_but_for_outputs else []
 
 
 def _require_same_keys(model: nn.Module, tensors: Tensors, expected: Tensors, origin: str) -> None:
