@@ -101,7 +101,7 @@ def translate(tensors: Tensors, model: nn.Module) -> Tensors:
         tensors: a state dict.
         model: the network that it is meant for.
     """
-    tensors = {re.sub(r"^(module\.)+", "", key): tensor for key, tensor in tensors.items()}
+    tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
     if "densenet121.features.conv0.weight" in tensors or "features.conv0.weight" in tensors:
         rename = _from_torchvision_densenet
     elif "first_conv.conv.weight" in tensors:

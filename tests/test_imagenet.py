@@ -3,6 +3,7 @@
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -134,8 +135,10 @@ def test_a_server_that_never_answers_is_left(hub, monkeypatch):
     monkeypatch.setattr(imagenet, "_PATIENCE", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publish_at(f"http://127.0.0.1:{silent.getsockname()[1]}/eeea-c2.pt", monkeypatch)
+        start = time.monotonic()
         with pytest.raises(InputError, match="timed out"):
             zoo.build("1-EEEA-Net-C2")
+    assert time.monotonic() - start < 5
     assert socket.getdefaulttimeout() is None
 
 
