@@ -5,8 +5,8 @@
     python download.py --archives 1,2   # a part, 14,999 radiographs in 6 GB: enough for a first training
 
 leaves everything in archives/, where prepare.py looks for it; nothing needs to be unpacked. At 20 MB/s it
-takes 40 minutes. It can be stopped at any moment; the same command fetches what is missing. The files may also be
-brought there by hand: when something cannot be had, it prints from where.
+takes 40 minutes. It can be stopped at any moment; the same command fetches what is missing. The files may
+also be brought there by hand: when something cannot be had, it prints from where.
 """
 
 from cxr14 import download
