@@ -3,7 +3,7 @@
 import wrapt
 
 
-# Once timm is there, and no sooner: reading predictions needs neither it nor torch, which take seconds to load.
+# Once timm is there, and no sooner: reading predictions needs neither it nor torch, which take seconds.
 @wrapt.when_imported("timm")
 def _register_networks(_: object) -> None:
     from cxr14 import zoo
