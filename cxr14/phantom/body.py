@@ -96,7 +96,7 @@ def sample_body(rng: np.random.Generator, patient: Patient, nuisance: float) -> 
     body = Body(
         half_width=0.70 + 0.025 * patient.width + 0.01 * patient.habitus,
         apex=-0.70 + rng.normal(0, 0.025) * nuisance,
-        heart_ratio=min(max(0.445 + 0.030 * patient.heart, 0.37), 0.50) * (1.08 if ap else 1.0),
+        heart_ratio=min(max(0.445 + 0.034 * patient.heart, 0.37), 0.51) * (1.08 if ap else 1.0),
         unfolding=min(max((patient.age - 25) / 60, 0.0), 1.0),
         habitus=patient.habitus,
         ap=ap,

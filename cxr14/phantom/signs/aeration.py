@@ -78,7 +78,7 @@ def edema(chest: Chest, sign: Sign) -> list[Field]:
     for side in (RIGHT, LEFT):
         x = TOWARDS[side] * (0.25 + 0.02 * rng.normal()) + chest.body.shift
         wings += grid.cloud(x, 0.02 + 0.03 * rng.normal(), 0.23, 0.36) * chest.half(side)
-    chest.lose_air(wings * mottle, 0.11 + 0.34 * sign.severity)
+    chest.lose_air(wings * mottle, 0.09 + 0.29 * sign.severity)
     touching = rise(0.11 - chest.to_wall, 0.03) * rise(chest.to_wall - 0.005, grid.edge) * chest.lung
     for _ in range(int(2 + 5 * sign.severity)):
         y, side = rng.uniform(0.05, 0.38), int(rng.integers(2))
@@ -98,11 +98,13 @@ def atelectasis(chest: Chest, sign: Sign) -> list[Field]:
         slope, reach = rng.normal(0, 0.25), rng.uniform(0.11, 0.20)
         along = (grid.x - x) * (1 / reach)
         off = grid.y - y - slope * (grid.x - x)
-        plates = np.maximum(plates, ridge(off, 0.010 + 0.010 * sign.severity) * np.exp(-(along**4)))
-    chest.lose_air(plates, 0.40 + 0.42 * sign.severity)
+        plates = np.maximum(
+            plates, ridge(off, max(0.011 + 0.012 * sign.severity, 0.4 * grid.edge)) * np.exp(-(along**4))
+        )
+    chest.lose_air(plates, 0.46 + 0.42 * sign.severity)
     crowded = grid.cloud(towards * 0.35, floor - 0.04, 0.30, 0.15) * chest.half(sign.side)
     crowded *= 0.6 + 0.4 * _mottle(chest, sign, cells=14)
-    chest.lose_air(crowded, 0.14 + 0.30 * sign.severity)
+    chest.lose_air(crowded, 0.16 + 0.34 * sign.severity)
     return [np.maximum(plates, crowded) * chest.lung]
 
 

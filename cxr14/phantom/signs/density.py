@@ -13,9 +13,9 @@ def nodule(chest: Chest, sign: Sign) -> list[Field]:
     spots = []
     for _ in range(1 + (rng.random() < 0.25) + (rng.random() < 0.1)):
         x, y = chest.spot(rng)
-        radius = rng.uniform(0.034, 0.062) * (0.85 + 0.40 * sign.severity)
+        radius = rng.uniform(0.036, 0.066) * (0.85 + 0.40 * sign.severity)
         ball = _ball(chest, chest.grid.distance(x, y, rng.uniform(0.85, 1.18)), radius, soft=1.5)
-        chest.add(ball * chest.lung, 0.12 + 0.16 * sign.severity)
+        chest.add(ball * chest.lung, 0.13 + 0.19 * sign.severity)
         spots.append(ball * chest.lung)
     return spots
 
@@ -29,7 +29,7 @@ def mass(chest: Chest, sign: Sign) -> list[Field]:
     lobes = 1.0 + 0.10 * np.sin(int(rng.integers(2, 5)) * around + rng.uniform(0, 6))
     spikes = 0.025 * np.sin(int(rng.integers(7, 12)) * around + rng.uniform(0, 6))
     lump = _ball(chest, grid.distance(x, y) / (lobes + spikes), radius, soft=3.0)
-    chest.add(lump * chest.lung, 0.09 + 0.14 * sign.severity)
+    chest.add(lump * chest.lung, 0.12 + 0.15 * sign.severity)
     return [lump * chest.lung]
 
 
@@ -49,16 +49,16 @@ def hernia(chest: Chest, sign: Sign) -> list[Field]:
     x = body.shift + rng.normal(0.05, 0.05)
     y = min(body.dome) - 0.04 - 0.45 * radius
     from_middle = grid.distance(x, y, 1.12)
-    sac = rise(radius - from_middle, 2.0 * grid.edge)
+    sac = rise(radius - from_middle, max(2.0 * grid.edge, 0.25 * radius))
     surface = y - 0.05 * radius + rng.normal(0, 0.02)
     gas = rise(0.84 * radius - from_middle, 2.0 * grid.edge) * rise(surface - grid.y, grid.edge)
-    if rng.random() < 0.2:
+    if rng.random() < 0.15:
         gas *= 0.0  # a sac without gas shows as a round shadow alone
     # The sac lies behind the heart: it whitens the lung beside it, and its gas is dark on the heart's white.
     chest.lose_air(sac * (1.0 - gas), 0.75)
-    chest.add(sac, 0.08)
+    chest.add(sac, 0.05)
     chest.add(ridge(from_middle - 0.92 * radius, max(0.02, 0.5 * grid.edge)), 0.015)
-    chest.add(gas, -0.10 - 0.15 * sign.severity)
+    chest.add(gas, -0.12 - 0.18 * sign.severity)
     return [sac]
 
 

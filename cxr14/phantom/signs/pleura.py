@@ -12,6 +12,7 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
     """Water in the pleural space sinks: it fills the costophrenic angle and climbs the wall in a curve.
 
     The upper border (meniscus) is highest at the lateral wall. Behind water neither lung nor diaphragm shows.
+    In bed (AP) most of it runs out behind the lung instead, and veils the lower half of that side.
     """
     rng = sign.rng
     other = rng.random() < 0.3
@@ -20,13 +21,18 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
         if amount == 0.0:
             continue
         dome = chest.body.dome[side]
-        level = dome + 0.17 - 0.27 * amount**1.3
-        climb = (0.05 + 0.18 * amount) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
+        standing = 0.4 * amount if chest.body.ap else amount
+        level = dome + 0.19 - 0.29 * standing**1.2
+        climb = (0.03 + 0.18 * standing) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
         water = rise(chest.grid.y - level + climb, 2.5 * chest.grid.edge) * chest.half(side)
         chest.lose_air(water, 0.95)
         # Water is as dense as the belly below it, so that no border is left between them.
         chest.add(water * rise(chest.to_floor, BELLY_FADE) * rise(chest.to_wall, chest.grid.edge), BELLY)
         footprints.append(water * chest.lung)
+        if chest.body.ap:
+            veil = rise(chest.grid.y - dome + 0.30, 0.5) * chest.half(side)
+            chest.lose_air(veil, 0.12 + 0.30 * amount)
+            footprints[-1] = np.maximum(footprints[-1], veil * chest.lung)
     return footprints
 
 
@@ -54,7 +60,7 @@ def pleural_thickening(chest: Chest, sign: Sign) -> list[Field]:
     """Scarred pleura: an uneven white band on the inner wall, low down in the angle, or a cap on the apex."""
     rng, grid, body = sign.rng, chest.grid, chest.body
     relief = np.clip(0.75 + 0.35 * texture(rng, grid.size, 10), 0.2, 1.5)
-    thickness = (0.045 + 0.085 * sign.severity) * relief
+    thickness = (0.050 + 0.095 * sign.severity) * relief
     low = rng.random() < 0.6
     border = rng.uniform(-0.15, 0.15)
     extent = rise(grid.y - border, 0.12) if low else rise(body.apex + 0.34 + border - grid.y, 0.12)
@@ -65,5 +71,5 @@ def pleural_thickening(chest: Chest, sign: Sign) -> list[Field]:
         band = np.maximum(band, rise(1.2 * thickness - (grid.y - body.apex), 2.0 * grid.edge) * side)
     chest.lose_air(band, 0.70 + 0.20 * min(1.0, sign.severity))
     veil = rise(3.0 * thickness - chest.to_wall, 0.08) * extent * side
-    chest.lose_air(veil, 0.12 + 0.16 * sign.severity)
+    chest.lose_air(veil, 0.16 + 0.20 * sign.severity)
     return [band * chest.lung]

@@ -15,12 +15,12 @@ def atelectasis(body: Body, sign: Sign) -> None:
 
 def cardiomegaly(body: Body, sign: Sign) -> None:
     """An enlarged heart: wider than half of the thorax, the readers' limit (cardiothoracic ratio 0.5)."""
-    body.heart_ratio = max(body.heart_ratio, 0.50) + 0.095 * sign.severity
+    body.heart_ratio = max(body.heart_ratio, 0.50) + 0.085 * sign.severity
 
 
 def edema(body: Body, sign: Sign) -> None:
     """The congestion behind edema widens the vessels of both lungs."""
-    body.vessels = [calibre * (1 + 0.25 * sign.severity) for calibre in body.vessels]
+    body.vessels = [calibre * (1 + 0.20 * sign.severity) for calibre in body.vessels]
 
 
 def emphysema(body: Body, sign: Sign) -> None:
