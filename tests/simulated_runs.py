@@ -1,0 +1,100 @@
+"""Runs as the test scripts leave them, made up in moments: no network, no radiograph."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+
+from cxr14.labels import FINDINGS
+from cxr14.predictions import TEST, VALIDATION, Predictions
+
+# Shares of the 14 findings among NIH's 112,120 radiographs, rounded.
+SHARES = (0.103, 0.025, 0.119, 0.177, 0.052, 0.056, 0.013, 0.047, 0.042, 0.021, 0.022, 0.015, 0.030, 0.002)
+
+NETWORKS = {
+    "1-EEEA-Net-C2": (4_732_838, 311_335_744, 0.008, 1.05),
+    "2-OFA-595": (7_620_446, 543_255_984, 0.015, 1.15),
+    "3-CheXNet": (6_968_206, 2_895_997_440, 0.032, 1.35),
+    "4-Visformer-small": (39_461_358, 4_757_290_496, 0.041, 1.2),
+    "5-AutoFormerV2-base": (70_367_528, 12_749_295_552, 0.12, 1.15),
+}
+"""Folder: parameters, MACs, latency in seconds, distance between positives and negatives in mean."""
+
+
+def simulate_list(radiographs: int, seed: int, shares=SHARES) -> tuple[np.ndarray, ...]:
+    """Return patients, labels and what all networks see in the radiographs."""
+    draw = np.random.default_rng(seed)
+    patients = np.sort(draw.integers(max(radiographs // 9, 2), size=radiographs)) + seed * 10**6
+    labels = (draw.random((radiographs, len(FINDINGS))) < shares).astype(np.uint8)
+    return patients, labels, draw.normal(size=labels.shape)
+
+
+def save_run(
+    folder: Path,
+    network: str = "1-EEEA-Net-C2",
+    teacher: str | None = None,
+    *,
+    radiographs: int = 300,
+    distance: float | None = None,
+    kind: str = "synthetic",
+    seed: int = 0,
+    test_seed: int = 1,
+    shares=SHARES,
+    with_val: bool = True,
+    **about,
+) -> None:
+    """Leave one run's predictions in `folder`; a taught student lies a quarter of the way to its teacher."""
+    parameters, macs, latency, own = NETWORKS[network]
+    if distance is None:
+        distance = own + (0.25 * (NETWORKS[teacher][3] - own) + 0.05 if teacher else 0)
+    noise = np.random.default_rng([seed, *f"{network}{teacher}".encode()])
+    told = {
+        "kind": kind,
+        "parameters": parameters,
+        "macs": macs,
+        "latency_seconds": latency,
+        "image_size": 224,
+        "crops": 10,
+        "device": "cpu",
+        "seed": seed,
+        "epoch": 5,
+        "splits": {"train": "a" * 64, "val": "b" * 64},
+        "settings": {"distill_loss": "bernoulli"} if teacher else {},
+        "versions": {"python": "3.11.2", "torch": "2.11.0"},
+        "history": [
+            {
+                "epoch": epoch,
+                "train_loss": 0.3 / epoch**0.5 + 0.02,
+                "val_loss": 0.3 / epoch**0.4 + 0.01 * max(0, epoch - 5),
+                "val_auroc": 0.5 + distance / 4 * (1 - np.exp(-epoch / 2)) - 0.004 * max(0, epoch - 5),
+            }
+            for epoch in range(1, 9)
+        ],
+    }
+    for split, list_seed in ((VALIDATION, 1000 + test_seed), (TEST, test_seed)):
+        if split == VALIDATION and not with_val:
+            continue
+        patients, labels, seen = simulate_list(radiographs, list_seed, shares)
+        logits = 1.6 * (labels * distance + 0.8 * seen + 0.6 * noise.normal(size=labels.shape)) - 3
+        Predictions(
+            names=np.array([f"synthetic_{number:06d}.png" for number in range(radiographs)]),
+            patients=patients,
+            labels=labels,
+            probabilities=expit(logits).astype(np.float32),
+            logits=logits.astype(np.float32),
+            split=split,
+            network=network,
+            teacher=teacher,
+            checkpoint_fingerprint=f"{abs(hash((network, teacher, seed))):064x}"[-64:],
+            list_fingerprint=f"{list_seed:04d}{radiographs:06d}" + "0" * 54,
+            about={key: value for key, value in (told | about).items() if value is not None},
+        ).save(folder / f"predictions-{split}.npz")
+
+
+def save_study(results: Path, **how) -> None:
+    """Leave the whole study: five networks, five taught students, and a second loss for one of them."""
+    for network in NETWORKS:
+        save_run(results / network, network, **how)
+        save_run(results / "6-Distilling-to-EEEA-Net-C2" / f"kd{network[0]}", teacher=network, **how)
+    other = {"settings": {"distill_loss": "study"}, "seed": 0}
+    save_run(results / "6-Distilling-to-EEEA-Net-C2" / "kd3-study", teacher="3-CheXNet", **(how | other))
