@@ -1,5 +1,6 @@
 """Names, labels and images become batches: in a fixed order for testing, in a seeded one for training."""
 
+import signal
 from collections.abc import Iterator
 from multiprocessing.context import BaseContext
 from typing import NamedTuple
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from cxr14.errors import InputError
 from cxr14.images import ImageSource
 from cxr14.lists import ImageList, require_images
 
@@ -90,6 +92,7 @@ class Batches:
             # enters in its middle would shift every dropout after it.
             generator=torch.Generator(),
             persistent_workers=workers > 0,
+            worker_init_fn=_leave_interrupts_to_the_main_process,
             multiprocessing_context=context if workers else None,
         )
 
@@ -114,8 +117,15 @@ class Batches:
         starts = range(first * self._batch_size, len(self) * self._batch_size, self._batch_size)
         shares = [order[start : start + self._batch_size][self._rank :: self._world] for start in starts]
         self._plan.shares = [share for share in shares if len(share)]
-        for images, labels, index in self._loader:
-            yield Batch(images, labels, index)
+        for read in self._loader:
+            if isinstance(read, InputError):
+                raise read
+            yield Batch(*read)
+
+
+def _leave_interrupts_to_the_main_process(_worker: int) -> None:
+    # Ctrl-C reaches every process of a terminal; without its readers, a run could not save itself.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 class _Plan(Sampler):
@@ -136,7 +146,10 @@ class _Reader(Dataset):
         self._images = images
         self._side = side
 
-    def __getitem__(self, index: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        images = self._images.read([self._names[i] for i in index], self._side)
+    def __getitem__(self, index: np.ndarray) -> tuple[Tensor, Tensor, Tensor] | InputError:
+        try:
+            images = self._images.read([self._names[i] for i in index], self._side)
+        except InputError as error:
+            return error  # raised in a process of the loader, its sentence would arrive inside a traceback
         labels = self._labels[index].astype(np.float32)
         return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(index)

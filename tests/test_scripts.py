@@ -1,0 +1,226 @@
+"""The scripts as people run them, and the slips that people make."""
+
+import runpy
+import shutil
+import sys
+
+import pytest
+
+from cxr14 import zoo
+from cxr14.settings import ROOT
+from tests.conftest import run_python
+
+KD = ROOT / "6-Distilling-to-EEEA-Net-C2"
+TINY = ("--image-size", 64, "--num-epochs", 1, "--no-pretrained", "--device", "cpu")
+
+
+def data_flags(folder):
+    """Return the flags that point a script at a prepared folder."""
+    return (
+        *("--data-dir", folder / "images"),
+        *("--train-image-list", folder / "labels" / "train_list.txt"),
+        *("--val-image-list", folder / "labels" / "val_list.txt"),
+    )
+
+
+def test_flags(folder):
+    """Return the flags that point a test script at a prepared folder."""
+    labels = folder / "labels"
+    lists = ("--val-image-list", labels / "val_list.txt", "--test-image-list", labels / "test_list.txt")
+    return ("--data-dir", folder / "images", *lists, "--device", "cpu")
+
+
+test_flags.__test__ = False
+
+
+def run_here(script, *words, monkeypatch):
+    """Run a script in this process, which spares the import of torch; return its exit status."""
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, words)])
+    monkeypatch.syspath_prepend(script.parent)
+    sys.modules.pop("model", None)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code
+    finally:
+        sys.modules.pop("model", None)
+    return 0
+
+
+@pytest.fixture(scope="session")
+def trained(phantoms, tmp_path_factory):
+    """One tiny epoch of all five networks, each by its own script: the folder of their checkpoints."""
+    folder = tmp_path_factory.mktemp("trained")
+    for number, name in enumerate(zoo.NAMES, start=1):
+        flags = (
+            *data_flags(phantoms),
+            *TINY,
+            "--batch-size",
+            16,
+            "--ckpt-path",
+            folder / f"model{number}.pth",
+        )
+        ended = run_python("train-model.py", *flags, cwd=ROOT / name)
+        assert ended.returncode == 0, ended.stderr
+        assert "Best epoch 1 of 1" in ended.stdout
+    return folder
+
+
+@pytest.mark.slow
+def test_every_network_trains_a_tiny_epoch(trained):
+    for number in range(1, len(zoo.NAMES) + 1):
+        assert (trained / f"model{number}.pth").is_file()
+        assert (trained / f"model{number}.log.csv").read_text().startswith("epoch,train_loss")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(1, 6))
+def test_every_teacher_teaches_a_tiny_epoch(number, trained, phantoms, tmp_path):
+    flags = (*data_flags(phantoms), *TINY, "--batch-size", 16, "--ckpt-path", tmp_path / "taught.pth")
+    flags += (
+        "--teacher-ckpt-path",
+        trained / f"model{number}.pth",
+        "--student-ckpt-path",
+        trained / "model1.pth",
+    )
+    loss = ("--distill-loss", "study" if number % 2 else "bernoulli")
+    ended = run_python(f"train-kd{number}-model.py", *flags, *loss, cwd=KD)
+    assert ended.returncode == 0, ended.stderr
+    results = tmp_path / "results"
+    flags = (*test_flags(phantoms), "--ckpt-path", tmp_path / "taught.pth", "--results-dir", results)
+    ended = run_python(f"test-kd{number}-model.py", *flags, "--crops", 1, cwd=KD)
+    assert ended.returncode == 0, ended.stderr
+    assert "synthetic radiographs" in ended.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["own folder", "root"])
+def test_the_study_on_real_radiographs(where, nih_mini, tmp_path):
+    """From prepare.py through stages 1, 3 and kd3 to the comparison, as the README says."""
+
+    def run(folder, script, *words):
+        ended = (
+            run_python(script, *words, cwd=ROOT / folder)
+            if where == "own folder"
+            else run_python(f"{folder}/{script}", *words)
+        )
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    run("ChestX-ray14", "prepare.py", "--source", nih_mini / "images", "--out", tmp_path)
+    results = tmp_path / "results"
+    for folder, network, number in (("1-EEEA-Net-C2", "", 1), ("3-CheXNet", "", 3), (KD.name, "kd3-", "d3")):
+        weights = tmp_path / f"model{number}.pth"
+        flags = (*data_flags(tmp_path), *TINY, "--ckpt-path", weights, "--batch-size", 32)
+        if network:
+            flags += ("--teacher-ckpt-path", tmp_path / "model3.pth")
+            flags += ("--student-ckpt-path", tmp_path / "model1.pth")
+        assert "tiny radiographs" in run(folder, f"train-{network}model.py", *flags)
+        place = results / folder / network
+        flags = (*test_flags(tmp_path), "--ckpt-path", weights, "--results-dir", place)
+        told = run(folder, f"test-{network}model.py", *flags)
+        assert "The average AUROC is 0." in told
+        assert "(over 13 of 14 findings)" in told
+        assert "The AUROC of Pneumonia is undefined" in told
+        assert "The Accuracy of Hernia is 0." in told
+        assert "The average F1 is 0." in told
+    assert "TINY" in run(".", "compare-results.py", "--results-dir", results)
+
+
+@pytest.fixture
+def copied(phantoms, tmp_path):
+    """The prepared phantoms, to be spoilt: plain files instead of the packed store."""
+    shutil.copytree(phantoms / "source" / "images", tmp_path / "set" / "images")
+    shutil.copytree(phantoms / "labels", tmp_path / "set" / "labels")
+    return tmp_path / "set"
+
+
+def train_on(folder, tmp_path, monkeypatch, *words):
+    """Train stage 1 on a spoilt set; return the exit status and whether it left anything."""
+    place = tmp_path / "left"
+    flags = (*data_flags(folder), *TINY, "--ckpt-path", place / "model1.pth", *words)
+    status = run_here(ROOT / zoo.NAMES[0] / "train-model.py", *flags, monkeypatch=monkeypatch)
+    return status, place.exists() and any(place.iterdir())
+
+
+def spoil_list(folder, change):
+    """Rewrite each line of the training list."""
+    path = folder / "labels" / "train_list.txt"
+    path.write_text("".join(change(line) + "\n" for line in path.read_text().splitlines()))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: [path.unlink() for path in (folder / "images").iterdir()], "make-phantoms.py"),
+        (lambda folder: spoil_list(folder, lambda line: line.split()[0]), "prepare.py"),
+        (lambda folder: spoil_list(folder, lambda line: line[:-2]), "has 13 labels"),
+        (lambda folder: spoil_list(folder, lambda line: line + " 0"), "has 15 labels"),
+        (lambda folder: spoil_list(folder, lambda line: "no_" + line), "radiographs in"),
+        (lambda folder: (folder / "labels" / "val_list.txt").unlink(), "there is no image list"),
+        (
+            lambda folder: shutil.copy(folder / "labels/train_list.txt", folder / "labels/val_list.txt"),
+            "patients stand in both",
+        ),
+    ],
+    ids=[
+        "no images",
+        "names only",
+        "13 columns",
+        "15 columns",
+        "missing images",
+        "no list",
+        "one patient, two sides",
+    ],
+)
+def test_a_spoilt_set_is_a_sentence(spoil, words, copied, tmp_path, monkeypatch, capsys):
+    spoil(copied)
+    status, left = train_on(copied, tmp_path, monkeypatch)
+    told = capsys.readouterr().err
+    assert status == 2
+    assert words in told
+    assert told.count("\n") == 1
+    assert not left
+
+
+def test_a_truncated_file_is_named_even_by_another_process(copied, tmp_path, monkeypatch, capsys):
+    name = (copied / "labels" / "train_list.txt").read_text().split()[0]
+    path = copied / "images" / name
+    path.write_bytes(path.read_bytes()[:300])
+    status, left = train_on(copied, tmp_path, monkeypatch, "--num-workers", 1, "--batch-size", 8)
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert status == 2
+    assert told.startswith("error: ")
+    assert name in told
+    assert not left
+
+
+def test_an_untrained_network_is_never_scored(phantoms, tmp_path, monkeypatch, capsys):
+    corrupt = tmp_path / "corrupt.pth"
+    corrupt.write_bytes(b"not a checkpoint")
+    for path, words in ((tmp_path / "none.pth", "there is no checkpoint"), (corrupt, "corrupt.pth")):
+        flags = (*test_flags(phantoms), "--ckpt-path", path, "--results-dir", tmp_path / "results")
+        status = run_here(ROOT / zoo.NAMES[0] / "test-model.py", *flags, monkeypatch=monkeypatch)
+        assert status == 2
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.slow
+def test_a_checkpoint_of_another_network_is_refused(trained, phantoms, tmp_path, monkeypatch, capsys):
+    flags = (*test_flags(phantoms), "--results-dir", tmp_path / "results", "--ckpt-path")
+    status = run_here(
+        ROOT / zoo.NAMES[0] / "test-model.py", *flags, trained / "model3.pth", monkeypatch=monkeypatch
+    )
+    assert status == 2
+    assert "holds 3-CheXNet, but this stage is 1-EEEA-Net-C2" in capsys.readouterr().err
+    status = run_here(KD / "test-kd3-model.py", *flags, trained / "model1.pth", monkeypatch=monkeypatch)
+    assert status == 2
+    assert "taught by labels alone" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_unknown_flag_is_refused(tmp_path, monkeypatch, capsys):
+    status = run_here(ROOT / zoo.NAMES[0] / "train-model.py", "--batchsize", 4, monkeypatch=monkeypatch)
+    assert status == 2
+    assert "batchsize" in capsys.readouterr().err
