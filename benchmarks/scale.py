@@ -1,0 +1,141 @@
+"""The whole path of the data at 1,000, 10,000 and 112,120 radiographs: what each takes, in time and memory.
+
+    python benchmarks/scale.py                      # draws 64 synthetic radiographs of 256 px
+    python benchmarks/scale.py --files DIR          # takes the image files of a folder, over and over
+
+For each count prepare.py packs the radiographs on all cores, and one pass of the loader on one core brings
+them, in random order, to normalised batches. Memory is the anonymous memory of all processes together at its
+highest, looked at ten times a second: the pages of files belong to the system, which takes them back when it
+needs them.
+Writes benchmarks/results/scale-cpu.json; 112,120 take 8 GB of disk for a while and 5 minutes on 2 cores.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import tyro
+from common import keep_result
+from folders import repeat_as_nih
+from PIL import Image
+
+from cxr14 import augment
+from cxr14.dataset import Batches
+from cxr14.images import open_images
+from cxr14.labels import FINDINGS
+from cxr14.lists import ImageList
+from cxr14.phantom import DIFFICULTIES, render
+from cxr14.settings import ROOT
+
+SIDE, IMAGE_SIZE, BATCH_SIZE = 256, 224, 64
+LOOKS_A_SECOND = 10
+
+
+@dataclass(kw_only=True)
+class ScaleSettings:
+    """What this benchmark can be told."""
+
+    counts: tuple[int, ...] = (1_000, 10_000, 112_120)
+    """Radiographs; the last is the real set's."""
+    files: Path | None = None
+    """Folder of image files; None draws synthetic ones."""
+    work: Path = Path(tempfile.gettempdir())
+    """Folder on a disk with room: 66 kB a radiograph of the largest count."""
+    one_pass: Path | None = None
+    """Go through a prepared folder once and print the seconds; the benchmark runs itself so."""
+
+
+def one_pass(prepared: Path) -> float:
+    """Bring all radiographs to normalised batches; return the seconds."""
+    torch.set_num_threads(1)
+    images = open_images(prepared / "images")
+    # Not the lists that were prepared: they go on without copies, of which this set is full.
+    names = sorted(images.names)
+    image_list = ImageList(prepared, names, np.zeros((len(names), len(FINDINGS)), np.uint8))
+    generator = torch.Generator().manual_seed(0)
+    buffer = torch.empty(BATCH_SIZE, 3, IMAGE_SIZE, IMAGE_SIZE)
+    began = time.perf_counter()
+    for batch in Batches(
+        image_list, images, side=SIDE, batch_size=BATCH_SIZE, seed=0, drop_last=True
+    ).epoch():
+        crops = augment.draw_crops(len(batch.images), SIDE, 0.5, generator)
+        augment.normalise(augment.cut(batch.images, crops, IMAGE_SIZE), buffer[: len(batch.images)])
+    return time.perf_counter() - began
+
+
+def anonymous_bytes(process: int) -> int:
+    """Return the memory that a process and its descendants hold, file pages aside."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    own = sum(int(kib) << 10 for kib in re.findall(r"Rss(?:Anon|Shmem):\s+(\d+) kB", status))
+    return own + sum(anonymous_bytes(int(child)) for child in children)
+
+
+def watched(*words: object) -> tuple[float, int, str]:
+    """Run a script; return its seconds, the most memory it held with its processes, and what it printed."""
+    began, most = time.perf_counter(), 0
+    with subprocess.Popen(
+        [sys.executable, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as run:
+        while run.poll() is None:
+            most = max(most, anonymous_bytes(run.pid))
+            time.sleep(1 / LOOKS_A_SECOND)
+        taken, said = time.perf_counter() - began, run.stdout.read()
+    if run.returncode:
+        raise RuntimeError(f"{words[0]} ended with status {run.returncode}: {said}")
+    return taken, most, said
+
+
+def draw_files(folder: Path) -> list[Path]:
+    """Draw synthetic radiographs."""
+    folder.mkdir()
+    for index in range(64):
+        film = render(index, 0, DIFFICULTIES["standard"], SIDE).image
+        Image.fromarray(film).save(folder / f"synthetic_{index:08d}_000.png")
+    return sorted(folder.glob("*.png"))
+
+
+def measure(folder: Path, files: list[Path], count: int) -> dict[str, float]:
+    """Prepare `count` radiographs and go through them once."""
+    source = repeat_as_nih(folder / f"source-{count}", files, count)
+    out = folder / f"out-{count}"
+    preparing, prepare_memory, _ = watched(
+        ROOT / "ChestX-ray14" / "prepare.py", "--source", source, "--out", out, "--size", SIDE
+    )
+    _, loader_memory, said = watched(__file__, "--one-pass", out)
+    for file in (out / "images").iterdir():
+        file.unlink()
+    return {
+        "radiographs": count,
+        "prepare s": preparing,
+        "prepare ms an image": preparing / count * 1e3,
+        "prepare peak MB": prepare_memory / 1e6,
+        "loader ms an image": float(said) / count * 1e3,
+        "loader peak MB": loader_memory / 1e6,
+    }
+
+
+def main(settings: ScaleSettings) -> None:
+    """Measure every count and keep the result."""
+    with tempfile.TemporaryDirectory(dir=settings.work) as temporary:
+        folder = Path(temporary)
+        files = sorted(settings.files.glob("*.png")) if settings.files else draw_files(folder / "drawn")
+        rows = [measure(folder, files, count) for count in settings.counts]
+    keep_result("scale", torch.device("cpu"), {"files": str(settings.files or "synthetic"), "rows": rows})
+
+
+if __name__ == "__main__":
+    told = tyro.cli(ScaleSettings, description=__doc__)
+    if told.one_pass:
+        print(one_pass(told.one_pass))
+    else:
+        main(told)
