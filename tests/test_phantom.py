@@ -14,7 +14,7 @@ from cxr14.phantom.signs import DRAW, RESHAPE, Sign
 
 NOBODY_ILL = np.zeros(14, dtype=bool)
 QUIET = Knobs(noise=0.0)
-WHITER = [finding for finding in FINDINGS if finding not in ("Emphysema", "Pneumothorax")]
+WHITER = [finding for finding in FINDINGS if finding not in ("Emphysema", "Pneumothorax", "Hernia")]
 
 
 def alone(finding):
@@ -86,6 +86,19 @@ def test_what_takes_air_or_adds_tissue_is_bright(finding):
 
 def test_overinflated_lungs_are_dark():
     assert np.mean([change[inside_boxes(phantom)].mean() for phantom, change in pairs("Emphysema")]) < -3
+
+
+def test_a_hernia_is_a_white_sac_with_black_gas_above_it():
+    changes = [change[inside_boxes(phantom)] for phantom, change in pairs("Hernia")]
+    assert np.median([change.max() for change in changes]) > 12
+    assert np.median([change.min() for change in changes]) < -12
+    middles = []
+    for _, change in pairs("Hernia"):
+        down = np.arange(64)[:, None]
+        gas, sac = np.clip(-change - 5, 0, None), np.clip(change - 5, 0, None)
+        if gas.sum() > 20:
+            middles.append((down * sac).sum() / sac.sum() - (down * gas).sum() / gas.sum())
+    assert len(middles) >= 4 and np.mean(middles) > 1  # rows: the sac's white lies lower
 
 
 def test_beyond_the_line_of_a_pneumothorax_there_is_air_without_vessels():

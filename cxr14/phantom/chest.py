@@ -7,6 +7,9 @@ import numpy as np
 from cxr14.phantom.body import LEFT, RIGHT, TOWARDS, Body
 from cxr14.phantom.canvas import OUTLINE_STEP, OUTLINE_Y, Field, Grid, rise, trace
 
+# What the belly attenuates beyond the chest wall, and the height over which it sets in.
+BELLY, BELLY_FADE = 0.19, 0.10
+
 
 class Chest:
     """Fields of one chest on one grid.
@@ -62,6 +65,12 @@ class Chest:
     def add(self, where: Field, amount: float) -> None:
         """Lay tissue of attenuation `amount` over `where` (0 to 1)."""
         self.density += where * amount
+
+    def flood(self, where: Field) -> None:
+        """Fill the pleural space `where` (0 to 1) with water, as dense as the belly below it."""
+        self.lose_air(where, 0.95)
+        beside_heart = rise(self.to_wall, self.grid.edge) * (1.0 - self.heart)
+        self.add(where * rise(self.to_floor, BELLY_FADE) * beside_heart, BELLY)
 
     def spot(
         self, rng: np.random.Generator, side: int | None = None, low: bool = False

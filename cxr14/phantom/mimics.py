@@ -12,7 +12,7 @@ def draw_mimics(chest: Chest, rng: np.random.Generator, nuisance: float) -> None
     chances = (
         (nipples, 0.12),
         (skin_fold, 0.20 if ap else 0.08),
-        (blunt_angle, 0.15),
+        (blunt_angle, 0.18),
         (faint_haze, 0.12),
         (granuloma, 0.15),
         (line, 0.45 if ap else 0.06),
@@ -43,10 +43,10 @@ def skin_fold(chest: Chest, rng: np.random.Generator) -> None:
 
 
 def blunt_angle(chest: Chest, rng: np.random.Generator) -> None:
-    """An angle between ribs and diaphragm that an old pleurisy closed: no water, though it looks so."""
+    """An angle between ribs and diaphragm that an old pleurisy closed; it looks like a little water."""
     side = int(rng.integers(2))
-    depth = chest.body.dome[side] + rng.uniform(0.13, 0.2) - chest.grid.y
-    chest.lose_air(rise(-depth, 0.06) * chest.half(side), 0.8)
+    depth = chest.body.dome[side] + rng.uniform(0.10, 0.19) - chest.grid.y
+    chest.flood(rise(-depth, 3.0 * chest.grid.edge) * chest.half(side))
 
 
 def faint_haze(chest: Chest, rng: np.random.Generator) -> None:

@@ -8,10 +8,7 @@ import numpy as np
 
 from cxr14.phantom.body import LEFT, RIGHT
 from cxr14.phantom.canvas import Field, ridge, rise, texture, trace
-from cxr14.phantom.chest import Chest
-
-# What the belly attenuates beyond the chest wall, and the height over which it sets in.
-BELLY, BELLY_FADE = 0.19, 0.10
+from cxr14.phantom.chest import BELLY, BELLY_FADE, Chest
 
 _RIB_SPACING = 0.119
 _FIRST_RIB = -0.66

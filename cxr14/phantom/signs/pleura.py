@@ -5,7 +5,6 @@ import numpy as np
 from cxr14.phantom.canvas import Field, ridge, rise, texture
 from cxr14.phantom.chest import Chest
 from cxr14.phantom.signs.sign import Sign
-from cxr14.phantom.tissue import BELLY, BELLY_FADE
 
 
 def effusion(chest: Chest, sign: Sign) -> list[Field]:
@@ -25,10 +24,8 @@ def effusion(chest: Chest, sign: Sign) -> list[Field]:
         level = dome + 0.19 - 0.29 * standing**1.2
         climb = (0.03 + 0.18 * standing) * np.exp(np.clip(chest.to_wall, 0.0, None) * -8.0)
         water = rise(chest.grid.y - level + climb, 2.5 * chest.grid.edge) * chest.half(side)
-        chest.lose_air(water, 0.95)
-        # Water is as dense as the belly below it, so that no border is left between them.
-        chest.add(water * rise(chest.to_floor, BELLY_FADE) * rise(chest.to_wall, chest.grid.edge), BELLY)
-        footprints.append(water * chest.lung)
+        chest.flood(water)
+        footprints.append(water * chest.seen_lung)
         if chest.body.ap:
             veil = rise(chest.grid.y - dome + 0.30, 0.5) * chest.half(side)
             chest.lose_air(veil, 0.12 + 0.30 * amount)
