@@ -3,13 +3,14 @@
     python benchmarks/loading.py                                     # draws synthetic radiographs of 1024 px
     python benchmarks/loading.py --originals DIR                     # takes the PNG files of a folder
 
-The contestants take turns on one core in one process, and the median of the rounds counts:
+The contestants take turns on one core in one process; the median of the rounds counts, in the processor's own
+time, so that a busy machine changes little:
   usual 1024   PIL and torchvision from PNG as NIH ships them, an image a time: resize, crop, flip, normalise;
   usual 256    the same from PNG reduced to 256 px;
   ours         from the packed store to a normalised float batch: read, cut, normalise;
   host         what is left of ours for the CPU when a GPU cuts and normalises: read and draw the crops.
 Then the store read by 0, 1 and 2 processes; and packing, as prepare.py does it, against bare decoding and
-resizing, by the clock and by the processors' own time, which holds on a busy machine too.
+resizing, by the clock and by the processors' time.
 Writes benchmarks/results/loading-cpu.json; 4 minutes on 2 cores.
 """
 
@@ -121,11 +122,13 @@ def reduce_to(folder: Path, originals: list[Path]) -> list[Path]:
     return sorted(folder.glob("*.png"))
 
 
-def milliseconds(work: Callable[[], object], images: int) -> float:
-    """Return the milliseconds that each of the `images` of one call takes."""
-    began = time.perf_counter()
+def milliseconds(
+    work: Callable[[], object], images: int, clock: Callable[[], float] = time.process_time
+) -> float:
+    """Return the milliseconds an image of one call, by default of the processor's time."""
+    began = clock()
     work()
-    return (time.perf_counter() - began) / images * 1e3
+    return (clock() - began) / images * 1e3
 
 
 def one_core(
@@ -175,7 +178,9 @@ def reading_processes(images: PackedImages, batch_size: int) -> dict[str, float]
             seed=0,
         )
         list(batches.epoch(0))  # starts the processes
-        return milliseconds(lambda: [batch.index for batch in batches.epoch(1)], len(names))
+        return milliseconds(
+            lambda: [batch.index for batch in batches.epoch(1)], len(names), time.perf_counter
+        )
 
     return {
         f"{workers} processes": statistics.median(a_pass(workers) for _ in range(3)) for workers in (0, 1, 2)
@@ -203,21 +208,19 @@ def preparing(folder: Path, originals: list[Path], count: int) -> dict[str, floa
     What an image takes is the slope between two counts: starting the processes takes as long for any.
     """
     cores, few, work = len(os.sched_getaffinity(0)), count // 6, originals * 8
-    processor = time.process_time()
-    bare_before = milliseconds(lambda: bare(work), len(work))
-    bare_processor = (time.process_time() - processor) / len(work) * 1e3
+    bare_processor = milliseconds(lambda: bare(work), len(work))
+    bare_clock = milliseconds(lambda: bare(work), len(work), time.perf_counter)
     small = pack_in_a_process(repeat_as_nih(folder / "few", originals, few))
     large = pack_in_a_process(repeat_as_nih(folder / "many", originals, count))
-    bare_ms = (bare_before + milliseconds(lambda: bare(work), len(work))) / 2
     clock, processors = ((b - a) / (count - few) * 1e3 for a, b in zip(small, large, strict=True))
     return {
         "cores": cores,
-        "bare ms an image": bare_ms,
+        "bare ms an image": bare_clock,
         "bare ms an image, of the processor": bare_processor,
         "packing ms an image and core": clock * cores,
         "packing ms an image, of the processors": processors,
         "seconds for the processes to start": small[0] - clock * few / 1e3,
-        "packing over bare, per core": bare_ms / (clock * cores),
+        "packing over bare, per core": bare_clock / (clock * cores),
         "packing over bare, by the processors' time": bare_processor / processors,
     }
 
