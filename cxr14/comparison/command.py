@@ -11,6 +11,7 @@ from tqdm import tqdm
 from cxr14.comparison import evidence, figures, page, style, tables, wording
 from cxr14.comparison.evidence import Evidence
 from cxr14.comparison.runs import read_sections
+from cxr14.comparison.tidy import tidy
 from cxr14.errors import spoken_errors
 from cxr14.files import written_aside
 from cxr14.intervals import RESAMPLES
@@ -56,7 +57,7 @@ def main(script: Mapping[str, Any]) -> None:
 def _told(measured: Evidence) -> str:
     parts = [tables.study_table(measured).text(), tables.finding_table(measured).text()]
     parts += [tables.gain_table(measured).text()] if measured.gains else []
-    return "\n" + "\n\n\n".join((wording.main_finding(measured), *parts, *measured.section.cautions)) + "\n"
+    return "\n" + "\n\n\n".join((wording.main_finding(measured), *parts, *wording.cautions(measured))) + "\n"
 
 
 def _write(gathered: Sequence[Evidence], settings: CompareSettings) -> list[Path]:
@@ -71,7 +72,7 @@ def _write(gathered: Sequence[Evidence], settings: CompareSettings) -> list[Path
         with written_aside(paths[-1]) as aside:
             picture.savefig(aside, format="png", dpi=160, facecolor=style.GROUND)
     with written_aside(folder / TABLE) as aside:
-        pd.concat([tables.tidy(measured) for measured in gathered]).to_csv(aside, index=False)
+        pd.concat([tidy(measured) for measured in gathered]).to_csv(aside, index=False)
     with written_aside(folder / MARKDOWN) as aside:
         aside.write_text("\n\n".join(map(_markdown, gathered)) + "\n", encoding="utf-8")
     with written_aside(folder / REPORT) as aside:
@@ -83,7 +84,7 @@ def _markdown(measured: Evidence) -> str:
     section = measured.section
     parts = [f"## {section.titled('Networks alone and taught')}", wording.main_finding(measured)]
     parts += [section.worth] if section.worth else []
-    parts += [f"> {caution}" for caution in section.cautions]
+    parts += [f"> {caution}" for caution in wording.cautions(measured)]
     parts += [tables.study_table(measured).markdown(), tables.finding_table(measured).markdown()]
     parts += [tables.gain_table(measured).markdown()] if measured.gains else []
     return "\n\n".join(parts)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from cxr14 import calibration, metrics
 from cxr14.comparison.runs import Run, Section, Teaching
@@ -15,6 +16,12 @@ from cxr14.intervals import (
     bootstrap_decisions,
     paired_difference,
 )
+
+AVERAGE_PRECISION = "average precision"
+"""As `metrics` calls it."""
+
+FEWEST_PATIENTS = 10
+"""A finding with fewer patients on either side has too few to draw from: its interval is too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +43,17 @@ class Measured:
     """One run's figures."""
 
     run: Run
-    auroc: Bootstrapped
-    average_precision: Bootstrapped
+    bootstrapped: dict[str, Bootstrapped]
+    """AUROC and average precision, by their names."""
     chosen: Chosen | None
     """None where there are no predictions of a validation list."""
+    figures: pd.DataFrame
+    """What `metrics.table` tells, at the operating thresholds where they could be chosen."""
+
+    @property
+    def auroc(self) -> Bootstrapped:
+        """The figure that the study compares networks by."""
+        return self.bootstrapped[metrics.AUROC]
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,10 +79,20 @@ class Evidence:
     """Of every taught student that was tested alone too."""
     adjusted: np.ndarray
     """(gains,) p-values of the mean gains, adjusted for so many teachings."""
+    trusted: np.ndarray
+    """(F,) bool: enough patients with the finding and without it for an interval to be believed."""
 
-    def of(self, run: Run | None) -> Measured | None:
-        """Return the figures of a run, None for None."""
-        return self.measured[run] if run is not None else None
+    @property
+    def undefined(self) -> tuple[str, ...]:
+        """Findings of which the test list lacks positives or negatives."""
+        first = next(iter(self.measured.values()))
+        return metrics.undefined(first.auroc.values, self.section.example.findings)
+
+    @property
+    def scarce(self) -> tuple[str, ...]:
+        """Findings that are defined, but whose intervals are not to be believed."""
+        findings = zip(self.section.example.findings, self.trusted, strict=True)
+        return tuple(name for name, trusted in findings if not trusted and name not in self.undefined)
 
 
 def gather(section: Section, resamples: int, seed: int) -> Evidence:
@@ -87,7 +111,7 @@ def gather(section: Section, resamples: int, seed: int) -> Evidence:
         if teaching.alone is not None
     )
     p_values = np.array([gain.macro.p_value for gain in gains], dtype=np.float64)
-    return Evidence(section, measured, gains, holm(p_values))
+    return Evidence(section, measured, gains, holm(p_values), _trusted(section))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -108,11 +132,15 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 def _measure(run: Run, draws: Resamples) -> Measured:
     labels, probabilities = run.test.labels, run.test.probabilities
+    chosen = _choose(run, draws) if run.val is not None else None
     return Measured(
         run,
-        bootstrap_auroc(labels, probabilities, draws),
-        bootstrap_average_precision(labels, probabilities, draws),
-        _choose(run, draws) if run.val is not None else None,
+        {
+            metrics.AUROC: bootstrap_auroc(labels, probabilities, draws),
+            AVERAGE_PRECISION: bootstrap_average_precision(labels, probabilities, draws),
+        },
+        chosen,
+        metrics.table(labels, probabilities, chosen.thresholds if chosen else None, run.test.findings),
     )
 
 
@@ -132,7 +160,10 @@ def _gain(teaching: Teaching, taught: Bootstrapped, alone: Bootstrapped) -> Gain
     return Gain(teaching, findings, holm(findings.p_value), paired_difference(taught.macro(), alone.macro()))
 
 
-def undefined(section: Section) -> tuple[str, ...]:
-    """Return the findings of which the test list lacks positives or negatives."""
-    example = section.example
-    return metrics.undefined(metrics.auroc(example.labels, example.probabilities), example.findings)
+def _trusted(section: Section) -> np.ndarray:
+    labels, patients = section.example.labels, section.example.patients
+    with_either = [
+        [len(np.unique(patients[labels[:, finding] == side])) for side in (0, 1)]
+        for finding in range(labels.shape[1])
+    ]
+    return np.min(with_either, axis=1) >= FEWEST_PATIENTS

@@ -1,31 +1,19 @@
 """Each figure of the report, made from the evidence."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from cxr14 import calibration
-from cxr14.comparison import curves, style
+from cxr14.comparison import style
 from cxr14.comparison.evidence import Evidence, Measured
+from cxr14.comparison.panels import Drawing, key, legend, panels, run_keys
 from cxr14.comparison.runs import Run
 from cxr14.comparison.wording import figure as told
 from cxr14.comparison.wording import signed, span, spoken
-
-_COLUMNS = 5  # panels side by side that a page can hold
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure with what it is called, and what it shows for those who cannot see it."""
-
-    title: str
-    alt: str
-    figure: Figure
 
 
 def before_and_after(evidence: Evidence) -> Drawing:
@@ -37,8 +25,8 @@ def before_and_after(evidence: Evidence) -> Drawing:
     names = [*map(spoken, section.example.findings), "Mean"]
     rows = _rows(len(names))
     look = style.looks(section)
-    panels = [(each.by, each.alone, each.taught, each.teacher) for each in section.teachings]
-    panels = panels or [(run.name, run, None, None) for run in section.alone]
+    shown = [(each.by, each.alone, each.taught, each.teacher) for each in section.teachings]
+    shown = shown or [(run.name, run, None, None) for run in section.alone]
 
     def draw(axes: Axes, panel: tuple[str, Run | None, Run | None, Run | None]) -> None:
         by, alone, taught, teacher = panel
@@ -53,20 +41,21 @@ def before_and_after(evidence: Evidence) -> Drawing:
         if before is not None:
             hollow = {"facecolor": style.GROUND, "edgecolor": style.INK, "linewidth": 1.1}
             axes.scatter(before, rows, s=24, zorder=4, **hollow)
-        change = f"  {signed(after[-1] - before[-1])}" if after is not None and before is not None else ""
-        axes.set_title(f"taught by {by}{change}" if taught else by)
+        gain = signed(after[-1] - before[-1]) if after is not None and before is not None else ""
+        axes.set_title(_heading(taught, gain) if taught else by)
         axes.axhline(0.5, color=style.RULE, linewidth=1)
         axes.set_xlabel("AUROC")
+        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
 
-    drawn = _panels(panels, draw, height=0.235 * len(names) + 1.1)
+    drawn = panels(shown, draw, height=0.235 * len(names) + 1.1)
     _name_rows(drawn, rows, names)
-    keys = [_key("student alone", marker="o", markerfacecolor=style.GROUND, markeredgecolor=style.INK)]
+    keys = [key("student alone", marker="o", markerfacecolor=style.GROUND, markeredgecolor=style.INK)]
     if section.teachings:
-        keys.append(_key("student taught", marker="o", color=style.HUES[0], markeredgewidth=0))
+        keys.append(key("student taught", marker="o", color=style.HUES[0], markeredgewidth=0))
     if any(each.teacher for each in section.teachings):
-        keys.append(_key("the teacher itself", marker="|", markeredgecolor=style.MUTED, markersize=9))
+        keys.append(key("the teacher itself", marker="|", markeredgecolor=style.MUTED, markersize=9))
     if section.teachings:
-        _legend(drawn, keys)
+        legend(drawn, keys)
     means = "; ".join(
         f"{run.name} {told(measured.auroc.macro().values)}" for run, measured in evidence.measured.items()
     )
@@ -91,50 +80,22 @@ def forest(evidence: Evidence) -> Drawing:
         axes.axvline(0, color=style.MUTED, linewidth=1)
         axes.axhline(0.5, color=style.RULE, linewidth=1)
         axes.hlines(rows, low, high, color=colour, linewidth=1.5)
-        beyond = (low > 0) | (high < 0)
+        beyond = ((low > 0) | (high < 0)) & np.append(evidence.trusted, True)
         axes.scatter(value[beyond], rows[beyond], s=26, color=colour, zorder=3)
         hollow = {"facecolor": style.GROUND, "edgecolor": colour, "linewidth": 1.2}
         axes.scatter(value[~beyond], rows[~beyond], s=24, zorder=3, **hollow)
-        axes.set_title(f"taught by {gain.teaching.by}")
+        axes.set_title(_heading(gain.teaching.taught, signed(gain.macro.value)))
         axes.set_xlabel("difference in AUROC")
         axes.xaxis.set_major_formatter(
-            FuncFormatter(lambda value, _: f"{value:+g}".replace("-", "−") if value else "0")
+            FuncFormatter(lambda x, _: f"{x:+.2f}".replace("-", "−") if x else "0")
         )
 
-    drawn = _panels(range(len(evidence.gains)), draw, height=0.235 * len(names) + 1.0)
+    drawn = panels(range(len(evidence.gains)), draw, height=0.235 * len(names) + 1.0)
     _name_rows(drawn, rows, names)
     macro = "; ".join(
         f"by {gain.teaching.by} {signed(gain.macro.value)} ({span(gain.macro)})" for gain in evidence.gains
     )
     return Drawing(title, f"{title}. Mean difference when taught {macro}.", drawn)
-
-
-def roc_curves(evidence: Evidence) -> Drawing:
-    """Draw the ROC curve of each finding and run."""
-    title = evidence.section.titled("ROC curves")
-
-    def furnish(axes: Axes, _: float) -> None:
-        axes.plot([0, 1], [0, 1], color=style.RULE, linewidth=1)
-
-    return Drawing(
-        title,
-        f"{title}. A panel a finding, a line a network; the area under each line is its AUROC in the table.",
-        _curve_grid(evidence, curves.roc, furnish, ("1 − specificity", "sensitivity")),
-    )
-
-
-def precision_recall_curves(evidence: Evidence) -> Drawing:
-    """Draw the precision-recall curve of each finding and run."""
-    title = evidence.section.titled("Precision-recall curves")
-
-    def furnish(axes: Axes, prevalence: float) -> None:
-        axes.axhline(prevalence, color=style.RULE, linewidth=1)
-
-    return Drawing(
-        title,
-        f"{title}. A panel a finding, a line a network; the gray line is the share of positives.",
-        _curve_grid(evidence, curves.precision_recall, furnish, ("recall (sensitivity)", "precision")),
-    )
 
 
 def cost(evidence: Evidence) -> Drawing:
@@ -156,32 +117,26 @@ def cost(evidence: Evidence) -> Drawing:
             # Pupils of one network cost the same: they are set a little apart, or they would hide each other.
             apart = at_cost[run.network] = at_cost.get(run.network, -1) + 1
             x *= 1.045**apart
-            colour = look[run].colour
+            colour, face = look[run].colour, look[run].face
             axes.vlines(x, mean.low, mean.high, color=colour, linewidth=1.3)
-            face = colour if run.teacher or run.network in _students(evidence) else style.GROUND
-            axes.scatter(x, mean.value, s=34, facecolor=face, edgecolor=colour, linewidth=1.3, zorder=3)
+            point = {"facecolor": face, "edgecolor": colour, "marker": look[run].marker}
+            axes.scatter(x, mean.value, s=32, linewidth=1.3, zorder=3, **point)
             if not run.teacher:
-                axes.annotate(
-                    run.network + run.suffix,
-                    (x, mean.value),
-                    (-6, 0),
-                    textcoords="offset points",
-                    ha="right",
-                    va="center",
-                    color=style.MUTED,
-                    fontsize=8.5,
-                )
+                # Its pupils stand to the right of the student, and nothing to the right of another network.
+                way, side = (-6, "right") if look[run].face == colour else (6, "left")
+                words = {"color": style.MUTED, "fontsize": 8.5, "ha": side, "va": "center"}
+                where = {"xytext": (way, 0), "textcoords": "offset points"}
+                axes.annotate(f"{run.network}{run.suffix}", (x, mean.value), **where, **words)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axes.xaxis.set_minor_formatter(
-            FuncFormatter(lambda value, _: f"{value:g}" if f"{value:g}"[0] in "25" else "")
-        )
-        axes.margins(x=0.25)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+        axes.minorticks_off()
+        axes.margins(x=0.38)
         axes.set_xlabel(label)
         axes.set_ylabel("mean AUROC")
 
-    drawn = _panels(scales, draw, height=3.4, columns=2)
-    _legend(drawn, _run_keys(evidence, as_points=True))
+    drawn = panels(scales, draw, height=3.4, columns=2, shared=False)
+    legend(drawn, run_keys(evidence, as_points=True))
     costs = "; ".join(
         f"{run.name} {1e-9 * float(run.about('macs')):.2f} billion MACs, {_mean(measured)}"
         for run, measured in evidence.measured.items()
@@ -206,18 +161,20 @@ def reliability(evidence: Evidence) -> Drawing:
             stated, observed, counts = _pooled(calibration.reliability(run.test.labels, probabilities))
             axes.plot(stated, observed, color=colour, linestyle=dash)
             axes.scatter(stated, observed, s=5 + 6 * np.log10(counts), color=colour, zorder=3)
-        axes.set_title(run.name.replace(f"{run.network} taught", "taught") if run.teacher else run.name)
-        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="stated probability", ylabel="observed frequency")
+        axes.set_title(run.short.replace(" (", "\n("))
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axes.set(xlabel="stated probability", ylabel="observed frequency")
+        axes.label_outer()
         axes.set_aspect("equal")
 
-    drawn = _panels(range(len(shown)), draw, height=2.5, columns=4)
-    _legend(
+    drawn = panels(range(len(shown)), draw, height=2.45, columns=4)
+    legend(
         drawn,
         [
-            _key(
+            key(
                 "as the network says it", color=style.MUTED, linestyle=(0, (2, 1.5)), marker="o", markersize=4
             ),
-            _key("after the temperatures", color=style.HUES[0], marker="o", markersize=4),
+            key("after the temperatures", color=style.HUES[0], linestyle="solid", marker="o", markersize=4),
         ],
     )
     return Drawing(title, f"{title}. A panel a run; on the diagonal a probability keeps its word.", drawn)
@@ -235,7 +192,7 @@ def training(evidence: Evidence) -> Drawing | None:
         column, label = what
         for run, rows in logged.items():
             epochs, values = [row["epoch"] for row in rows], [row.get(column, np.nan) for row in rows]
-            colour, dash, width = look[run]
+            colour, dash, width = look[run][:3]
             marker = "o" if len(rows) == 1 else None
             axes.plot(
                 epochs, values, color=colour, linestyle=dash, linewidth=width, marker=marker, markersize=4
@@ -251,73 +208,25 @@ def training(evidence: Evidence) -> Drawing | None:
         ("val_loss", "loss, validation"),
         ("train_loss", "loss, training"),
     ]
-    drawn = _panels(columns, draw, height=2.7, columns=3)
-    _legend(
+    drawn = panels(columns, draw, height=2.7, columns=3, shared=False)
+    legend(
         drawn,
-        [key for run, key in zip(evidence.section.runs, _run_keys(evidence), strict=True) if run in logged],
+        [key for run, key in zip(evidence.section.runs, run_keys(evidence), strict=True) if run in logged],
     )
     best = "; ".join(f"{run.name} epoch {run.about('epoch')} of {len(rows)}" for run, rows in logged.items())
     return Drawing(title, f"{title}. Loss and validation AUROC by epoch. Kept: {best}.", drawn)
-
-
-def _curve_grid(
-    evidence: Evidence,
-    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    furnish: Callable[[Axes, float], None],
-    axis_names: tuple[str, str],
-) -> Figure:
-    section = evidence.section
-    look = style.looks(section)
-    labels = section.example.labels
-
-    def draw(axes: Axes, index: int) -> None:
-        positives = labels[:, index]
-        furnish(axes, positives.mean())
-        axes.set_title(spoken(section.example.findings[index]))
-        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
-        axes.set_aspect("equal")
-        if not 0 < positives.sum() < len(positives):
-            axes.text(
-                0.5, 0.5, "undefined: one class only", ha="center", va="center", color=style.MUTED, fontsize=8
-            )
-            return
-        for run in section.runs:
-            x, y = curve(positives, run.test.probabilities[:, index])
-            axes.plot(
-                x, y, color=look[run].colour, linestyle=look[run].dash, linewidth=0.75 * look[run].width
-            )
-
-    drawn = _panels(range(len(section.example.findings)), draw, height=2.0)
-    drawn.supxlabel(axis_names[0], fontsize=9, color=style.MUTED)
-    drawn.supylabel(axis_names[1], fontsize=9, color=style.MUTED)
-    _legend(drawn, _run_keys(evidence))
-    return drawn
-
-
-def _panels(
-    contents: Sequence[object], draw: Callable[[Axes, object], None], height: float, columns: int = _COLUMNS
-) -> Figure:
-    """Draw one panel for each of `contents`, in rows of equal panels that share their axes."""
-    across = min(columns, max(len(contents), 1))
-    down = -(-len(contents) // across)
-    width = style.WIDTH if across > 1 else 0.72 * style.WIDTH
-    figure = Figure((width, height * down), layout="constrained")
-    grid = figure.subplots(
-        down, across, sharex=columns == _COLUMNS, sharey=columns == _COLUMNS, squeeze=False
-    )
-    for axes, content in zip(grid.flat, contents, strict=False):
-        draw(axes, content)
-    for axes in grid.flat[len(contents) :]:
-        axes.set_axis_off()
-    return figure
 
 
 def _name_rows(figure: Figure, rows: np.ndarray, names: Sequence[str]) -> None:
     for axes in figure.axes:
         axes.set_yticks(rows, names)
         axes.grid(axis="y", visible=False)
-        axes.tick_params(left=False)
+        axes.tick_params(left=False, labelbottom=True)
         axes.spines["left"].set_visible(False)
+
+
+def _heading(taught: Run, gain: str) -> str:
+    return f"by {taught.teacher}\n{' '.join(filter(None, (taught.suffix.strip(), gain)))}"
 
 
 def _rows(count: int) -> np.ndarray:
@@ -332,35 +241,12 @@ def _with_mean(evidence: Evidence, run: Run | None) -> np.ndarray | None:
     return np.append(auroc.values, auroc.macro().values)
 
 
-def _students(evidence: Evidence) -> set[str]:
-    return {teaching.taught.network for teaching in evidence.section.teachings}
-
-
 def _pooled(told: calibration.Reliability) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return stated and observed over all findings, and the number of answers, of the bins that hold any."""
     counts = told.counts.sum(axis=1)
     sums = (np.nansum(values * told.counts, axis=1) for values in (told.stated, told.observed))
     stated, observed = (total[counts > 0] / counts[counts > 0] for total in sums)
     return stated, observed, counts[counts > 0]
-
-
-def _key(label: str, **look: object) -> Line2D:
-    return Line2D([], [], label=label, **({"linestyle": "none"} | look))
-
-
-def _run_keys(evidence: Evidence, as_points: bool = False) -> list[Line2D]:
-    keys = []
-    for run, (colour, dash, width) in style.looks(evidence.section).items():
-        if as_points:
-            face = colour if run.teacher or run.network in _students(evidence) else style.GROUND
-            keys.append(_key(run.name, marker="o", markerfacecolor=face, markeredgecolor=colour))
-        else:
-            keys.append(_key(run.name, color=colour, linestyle=dash, linewidth=width))
-    return keys
-
-
-def _legend(figure: Figure, keys: list[Line2D]) -> None:
-    figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 3), labelcolor=style.INK)
 
 
 def _mean(measured: Measured) -> str:

@@ -8,8 +8,8 @@ import jinja2
 from markupsafe import Markup
 
 from cxr14 import metrics
-from cxr14.comparison import figures, style, tables, wording
-from cxr14.comparison.evidence import Evidence, undefined
+from cxr14.comparison import curves, figures, run_tables, style, tables, wording
+from cxr14.comparison.evidence import AVERAGE_PRECISION, Evidence
 from cxr14.intervals import LEVEL
 
 _TEMPLATES = Path(__file__).parent
@@ -41,7 +41,7 @@ def render(sections: Sequence[Evidence], resamples: int, seed: int) -> str:
     )
     return environment.get_template("page.html").render(
         sections=[_content(evidence, number) for number, evidence in enumerate(sections, start=1)],
-        title=f"Networks alone and taught · {sections[0].section.mark}",
+        title="Networks alone and taught",
         resamples=f"{resamples:,}",
         seed=seed,
         level=wording.LEVEL_TOLD,
@@ -56,12 +56,13 @@ def render(sections: Sequence[Evidence], resamples: int, seed: int) -> str:
 def _content(evidence: Evidence, number: int) -> dict[str, object]:
     """Return all that the template shows of one test list."""
     section = evidence.section
+    first_taught = next((each.taught for each in section.teachings), section.runs[0])
     has_choices = any(measured.chosen for measured in evidence.measured.values())
     drawings = {
         "before_after": figures.before_and_after(evidence),
         "forest": figures.forest(evidence) if evidence.gains else None,
-        "roc": figures.roc_curves(evidence),
-        "precision_recall": figures.precision_recall_curves(evidence),
+        "roc": curves.roc_curves(evidence),
+        "precision_recall": curves.precision_recall_curves(evidence),
         "cost": figures.cost(evidence),
         "reliability": figures.reliability(evidence) if has_choices else None,
         "training": figures.training(evidence),
@@ -70,7 +71,7 @@ def _content(evidence: Evidence, number: int) -> dict[str, object]:
         "number": number,
         "section": section,
         "finding": wording.main_finding(evidence),
-        "undefined": wording.listed([wording.spoken(name) for name in undefined(section)]),
+        "cautions": wording.cautions(evidence),
         "tiles": _tiles(evidence),
         "figures": {
             name: Shown(drawing.title, drawing.alt, Markup(style.as_svg(drawing.figure, f"{name}-{number}")))
@@ -80,17 +81,17 @@ def _content(evidence: Evidence, number: int) -> dict[str, object]:
         },
         "study": tables.study_table(evidence),
         "per_finding": tables.finding_table(evidence),
-        "precision": tables.finding_table(evidence, "average precision"),
+        "precision": tables.finding_table(evidence, AVERAGE_PRECISION),
         "gains": tables.gain_table(evidence) if evidence.gains else None,
         "gain_findings": tables.gain_finding_table(evidence) if evidence.gains else None,
-        "summary": tables.summary_table(evidence),
+        "summary": run_tables.summary_table(evidence),
         "operating": [
-            (run.name, tables.operating_table(evidence, measured))
+            (run.name, run_tables.operating_table(evidence, measured), run is first_taught)
             for run, measured in evidence.measured.items()
             if measured.chosen
         ],
-        "calibration": tables.calibration_table(evidence) if has_choices else None,
-        "provenance": tables.provenance_table(evidence),
+        "calibration": run_tables.calibration_table(evidence) if has_choices else None,
+        "provenance": run_tables.provenance_table(evidence),
     }
 
 

@@ -52,6 +52,11 @@ class Run:
         """Its name where it stands among others: "EEEA-Net-C2 alone", "EEEA-Net-C2 taught by CheXNet"."""
         return f"{self.network} {f'taught by {self.teacher}' if self.teacher else 'alone'}{self.suffix}"
 
+    @property
+    def short(self) -> str:
+        """Its name where it is clear which student is taught: "CheXNet alone", "taught by CheXNet"."""
+        return self.name.removeprefix(f"{self.network} ") if self.teacher else self.name
+
     def about(self, key: str) -> object:
         """Return what the test script told about the run, or None."""
         return self.test.about.get(key)

@@ -7,6 +7,7 @@ colour-blind readers, darkened or lightened a little to stand on their ground.
 
 import io
 import re
+from collections import Counter
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -82,6 +83,9 @@ class Look(NamedTuple):
     colour: str
     dash: str | tuple[int, tuple[int, ...]]
     width: float
+    face: str
+    """What fills its points: nothing for a teacher, its colour for a student."""
+    marker: str
 
 
 def styled() -> AbstractContextManager[None]:
@@ -97,23 +101,26 @@ def looks(section: Section) -> dict[Run, Look]:
         for run in section.runs
         if run.test.teacher or run.test.network not in students
     )
-    hue = {teacher: HUES[number % len(HUES)] for number, teacher in enumerate(teachers)}
-    seen: dict[tuple[str, str | None], int] = {}
+    hues = {teacher: HUES[number % len(HUES)] for number, teacher in enumerate(teachers)}
+    seen: Counter[tuple[str, str | None]] = Counter()
     found = {}
     for run in section.runs:
-        key = (run.test.network, run.test.teacher)
-        again = seen[key] = seen.get(key, -1) + 1
-        if run.teacher:
-            found[run] = Look(hue[run.test.teacher], _PUPILS[again % len(_PUPILS)], 1.8)
-        elif run.test.network in students:
-            found[run] = Look(INK, _PUPILS[again % len(_PUPILS)], 1.8)
+        network, teacher = key = (run.test.network, run.test.teacher)
+        colour = hues[teacher] if teacher else INK if network in students else hues[network]
+        is_student = bool(teacher) or network in students
+        again = seen[key] % len(_MARKERS)
+        seen[key] += 1
+        if is_student:
+            found[run] = Look(colour, _STUDENTS[again], 1.8, colour, _MARKERS[again])
         else:
-            found[run] = Look(hue[run.test.network], _TEACHERS[again % len(_TEACHERS)], 1.1)
+            found[run] = Look(colour, _TEACHERS[again], 1.1, GROUND, _MARKERS[again])
     return found
 
 
-_PUPILS = ("solid", (0, (6, 1)), (0, (8, 1, 1, 1)))
+# Runs of one network and one teacher follow these in turn.
+_STUDENTS = ("solid", (0, (6, 1)), (0, (8, 1, 1, 1)))
 _TEACHERS = ((0, (2, 1.5)), (0, (1, 2)), (0, (3, 2, 1, 2)))
+_MARKERS = ("o", "s", "D")
 
 
 def as_svg(figure: Figure, name: str) -> str:
@@ -125,27 +132,28 @@ def as_svg(figure: Figure, name: str) -> str:
     """
     held = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(
-            held, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
-        )
+        figure.savefig(held, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = held.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(
-        r"<metadata>.*?</metadata>|<defs>\s*<style.*?</style>\s*</defs>|<!--.*?-->", "", text, flags=re.S
-    )
+    text = _NOT_FOR_A_PAGE.sub("", text)
     text = re.sub(r'<g id="[^"]*"', "<g", text)  # counted anew in each figure; none is referred to
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", text)  # a hundredth of a point is finer than any screen
-    text = re.sub(r"font(?:-family)?: ?[^;\"]*?(\d[\d.]*px)? ?'DejaVu Sans'[^;\"]*", _page_type, text)
+    text = re.sub(r'"[^"]*"', lambda attribute: _LONG_NUMBER.sub(r"\1", attribute[0]), text)
     for colour, (light, _) in COLOURS.items():
         text = text.replace(light, f"var(--{colour})")
+    share = figure.get_figwidth() / WIDTH
+    text = text.replace(
+        "<svg ", f'<svg style="max-width: {share:.0%}; min-width: {share * _LEAST:.0f}rem" ', 1
+    )
     return re.sub(r">\s+<", "><", text)
 
 
-def _page_type(found: re.Match[str]) -> str:
-    size = re.search(r"(\d[\d.]*)px", found[0])
-    weight = re.search(r"bold|700", found[0])
-    return (
-        f"font-size: {size[1]}px" + ("; font-weight: 600" if weight else "")
-        if size
-        else "font-family: inherit"
-    )
+_NOT_FOR_A_PAGE = re.compile(
+    r"<metadata>.*?</metadata>"
+    r"|<defs>\s*<style.*?</style>\s*</defs>"  # it would reach beyond the figure
+    r"|<!--.*?-->"
+    r"| xmlns(:\w+)?=\"[^\"]*\""
+    r"|font-family: [^;\"]*;? ?",
+    re.DOTALL,
+)
+_LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")  # a hundredth of a point is finer than any screen
+_LEAST = 42  # rem of a full page's figure: below it, its words are too small and it scrolls instead

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cxr14.comparison.evidence import Evidence, Gain
+from cxr14.comparison.evidence import FEWEST_PATIENTS, Evidence, Gain
 from cxr14.intervals import LEVEL, Difference, Interval
 
 ABSENT = "–"
@@ -27,10 +27,15 @@ def signed(value: float) -> str:
 
 
 def span(interval: Interval | Difference, index: int | tuple[()] = ()) -> str:
-    """Return an interval's ends as "0.812 to 0.849", nothing where it is undefined."""
+    """Return the ends as "0.812–0.849", those of a difference as "−0.002 to +0.019"; nothing if undefined."""
     low, high = float(interval.low[index]), float(interval.high[index])
-    told = signed if isinstance(interval, Difference) else figure
-    return "" if math.isnan(low) else f"{told(low)} to {told(high)}"
+    if math.isnan(low):
+        return ""
+    return (
+        f"{signed(low)} to {signed(high)}"
+        if isinstance(interval, Difference)
+        else f"{figure(low)}–{figure(high)}"
+    )
 
 
 def p_value(value: float, resamples: int) -> str:
@@ -56,6 +61,23 @@ def spoken(name: str) -> str:
 def listed(names: Sequence[str]) -> str:
     """Return "A", "A and B", "A, B and C"."""
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
+
+
+def cautions(evidence: Evidence) -> list[str]:
+    """Return what a reader should know before believing a figure."""
+    told = list(evidence.section.cautions)
+    if evidence.undefined:
+        names = listed([spoken(name) for name in evidence.undefined])
+        told.append(
+            f"{names} cannot be measured on this list, which lacks positives or negatives; no mean holds it."
+        )
+    if evidence.scarce:
+        names = listed([spoken(name) for name in evidence.scarce])
+        told.append(
+            f"{names}: fewer than {FEWEST_PATIENTS} patients with or without it. Resampling has too few to "
+            "draw from, so the interval looks surer than it is."
+        )
+    return told
 
 
 def main_finding(evidence: Evidence) -> str:
@@ -102,11 +124,12 @@ def _verdict(evidence: Evidence, gain: Gain) -> str:
     return f"a difference of {signed(gain.macro.value)} ({certainty}), which chance alone could give"
 
 
-def _certainty(evidence: Evidence, gain: Gain) -> str:
+def _certainty(evidence: Evidence, gain: Gain, adjustment: str = "") -> str:
     resamples = len(evidence.measured[gain.teaching.taught].auroc.draws)
+    p = p_value(float(gain.macro.p_value), resamples)
     return (
-        f"{LEVEL_TOLD} interval {span(gain.macro)}, {p_value(float(gain.macro.p_value), resamples)}, from "
-        f"{resamples:,} resamples of {evidence.section.patients:,} patients"
+        f"{LEVEL_TOLD} interval {span(gain.macro)}, {p}{adjustment}, "
+        f"from {resamples:,} resamples of {evidence.section.patients:,} patients"
     )
 
 
@@ -119,9 +142,10 @@ def _several(evidence: Evidence) -> str:
     told = f"{_of(raised, len(gains))} raised {student}'s mean AUROC by more than chance alone would"
     told += f" and {lowered} lowered it" if lowered else ""
     largest = gains[int(np.nanargmax(values))] if not np.isnan(values).all() else gains[0]
+    certainty = _certainty(evidence, largest, f" before it is adjusted for {len(gains)} comparisons")
     return (
-        f"{told}; the greatest difference is {signed(largest.macro.value)}, taught by {largest.teaching.by} "
-        f"({_certainty(evidence, largest)}; p-values of all {len(gains)} are adjusted in the table below)"
+        f"{told}; the greatest difference is {signed(largest.macro.value)} when taught by "
+        f"{largest.teaching.by} ({certainty})"
     )
 
 
