@@ -85,7 +85,7 @@ def _tasks(store: GrowingStore, origins: Sequence[Origin]) -> Iterator[_Task]:
 
 
 def _fill(store: GrowingStore, tasks: Iterator[_Task], target: _Target, workers: int) -> None:
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_follow_parent)
+    pool = _started_pool(workers)
     total, done = len(store.sizes), len(store.done)
     try:
         with tqdm(total=total, initial=done, desc="packing", unit=" images", smoothing=0.05) as bar:
@@ -121,16 +121,30 @@ def _results(
         yield future.result()
 
 
-def _follow_parent() -> None:
-    # Ctrl-C reaches all processes of a terminal; the parent lets this one finish what it writes.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _started_pool(workers: int) -> ProcessPoolExecutor:
+    # Ctrl-C reaches all processes of a terminal. Those that start while it is ignored ignore it too, from their
+    # first moment on: this one then lets them finish what they write.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+        )
+        for _ in range(workers):  # each starts a process, for none is idle yet
+            pool.submit(os.getpid)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    return pool
+
+
+def _leave_with_parent() -> None:
+    # A process whose parent was killed would wait for work forever.
     parent = multiprocessing.parent_process()
 
-    def leave_with_parent() -> None:
+    def leave() -> None:
         connection.wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=leave_with_parent, daemon=True).start()
+    threading.Thread(target=leave, daemon=True).start()
 
 
 def _pack_group(target: _Target, group: Sequence[_Task]) -> list[StoreEntry]:
