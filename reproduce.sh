@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# The whole study on the real radiographs, every stage in order: download, prepare, five networks, five students,
+# report. Days on one GPU; several GPUs with GPUS=4. What is finished is not done again, so it can be run again
+# after an interruption; add constants of a train script as arguments, for example --batch-size 256.
+set -euo pipefail
+source "$(dirname "$0")/setup.sh"
+
+GPUS=${GPUS:-1}
+KD=6-Distilling-to-EEEA-Net-C2
+
+train() { # folder, script, checkpoint, flags …
+  local folder=$1 script=$2 checkpoint=$3
+  shift 3
+  local resume="" # an earlier run's snapshot says how far it came; one at its end needs no more
+  if [ -e "$folder/${checkpoint%.pth}.last.pth" ]; then resume=--resume; fi
+  if [ "$GPUS" -gt 1 ]; then
+    torchrun --nproc_per_node="$GPUS" "$folder/$script" $resume "$@"
+  else
+    python "$folder/$script" $resume "$@"
+  fi
+}
+
+python ChestX-ray14/download.py
+python ChestX-ray14/prepare.py
+
+for folder in 1-EEEA-Net-C2 2-OFA-595 3-CheXNet 4-Visformer-small 5-AutoFormerV2-base; do
+  train "$folder" train-model.py "model${folder%%-*}.pth" "$@"
+  python "$folder/test-model.py"
+done
+for teacher in 1 2 3 4 5; do
+  train $KD "train-kd$teacher-model.py" "modeld$teacher.pth" "$@"
+  python "$KD/test-kd$teacher-model.py"
+done
+python compare-results.py
