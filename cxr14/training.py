@@ -77,7 +77,9 @@ def _comparison(settings: DistillSettings) -> Callable[[Tensor, Tensor, Tensor],
 
 def _student(network: str, settings: LoopSettings, start: Path | None) -> nn.Module:
     model = zoo.build(
-        network, pretrained=settings.pretrained and start is None and not settings.resume, image_size=settings.image_size
+        network,
+        pretrained=settings.pretrained and start is None and not settings.resume,
+        image_size=settings.image_size,
     )
     if start is not None and not settings.resume:
         checkpoint.load_weights(model, start)
