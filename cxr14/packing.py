@@ -122,8 +122,8 @@ def _results(
 
 
 def _started_pool(workers: int) -> ProcessPoolExecutor:
-    # Ctrl-C reaches all processes of a terminal. Those that start while it is ignored ignore it too, from their
-    # first moment on: this one then lets them finish what they write.
+    # Ctrl-C reaches all processes of a terminal. Those that start while it is ignored ignore it too, from
+    # their first moment on: this one then lets them finish what they write.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         pool = ProcessPoolExecutor(

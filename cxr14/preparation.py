@@ -84,24 +84,17 @@ def prepare(told: PrepareSettings) -> None:
     material = _from_medmnist(told.medmnist) if told.medmnist else _from_nih(told)
     labels = material.labels
     found = {name for origin in material.origins for name in origin.sizes}
+    packed = found & labels.keys()
     # Refused here rather than after hours of packing.
-    lists.require_disjoint(
-        *_image_lists(told.out, splits.restrict(material.split, found & labels.keys()), labels)
-    )
-    index = pack(
-        material.origins, found & labels.keys(), told.out / "images", told.size, told.workers or _CORES
-    )
+    lists.require_disjoint(*_image_lists(told.out, splits.restrict(material.split, packed), labels))
+    index = pack(material.origins, packed, told.out / "images", told.size, told.workers or _CORES)
 
-    usable = splits.restrict(material.split, {entry.name for entry in index if entry.state == "ok"})
-    stray = splits.stray_copies(usable, report.twins(index))
-    kept = {side: [name for name in names if name not in stray] for side, names in usable.items()}
-    image_lists = _image_lists(told.out, kept, labels)
+    oddities = report.unmatched(found, labels.keys(), set().union(*material.split.values()))
+    oddities += report.look_through(index)
+    left_out = {odd.name for odd in oddities if odd.left_out}
+    image_lists = _image_lists(told.out, splits.restrict(material.split, packed - left_out), labels)
     for image_list in image_lists:
         lists.write_list(image_list.path, image_list.names, image_list.labels)
-    oddities = [
-        *report.unmatched(found, labels.keys(), set().union(*material.split.values())),
-        *report.look_through(index, stray),
-    ]
     report.write_report(told.out / "prepare-report.csv", oddities)
 
     print(f"{told.out / 'images'}: {len(index)} radiographs of {told.size} x {told.size} pixels")

@@ -1,11 +1,12 @@
 """What preparing found odd, and which radiographs the lists go on without."""
 
 import csv
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Set
+from collections import Counter
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
+from cxr14 import lists
 from cxr14.files import written_aside
 from cxr14.images import StoreEntry
 
@@ -46,38 +47,32 @@ def unmatched(found: Set[str], labelled: Set[str], listed: Set[str]) -> list[Odd
     ]
 
 
-def look_through(index: Iterable[StoreEntry], stray: Mapping[str, str]) -> list[Oddity]:
+def look_through(index: Iterable[StoreEntry]) -> list[Oddity]:
     """Collect what is odd about packed radiographs.
 
+    Two names with the same pixels are told. When they belong to two patients, one of them must be wrong, and
+    could stand on another side than its twin: only the first is kept. Of one patient, both are.
+
     Args:
-        index: the store's entries.
-        stray: name -> its copy on another side; see `splits.stray_copies`.
+        index: the store's entries, in the order of the names.
     """
     odd = []
+    first_with: dict[str, str] = {}
     for entry in index:
         if entry.state == "unreadable":
             odd.append(Oddity(entry.name, "unreadable", "truncated, or no image", True))
-        elif entry.state == "constant":
+            continue
+        if entry.state == "constant":
             odd.append(Oddity(entry.name, "constant", "one gray value throughout", True))
-        elif entry.mode != "L":
+            continue
+        if entry.mode != "L":
             odd.append(Oddity(entry.name, "format", f"{entry.mode}, not 8-bit gray; converted", False))
-    for group in twins(index):
-        first = next(name for name in group if name not in stray)
-        for name in group:
-            if name in stray:
-                odd.append(Oddity(name, "copy", f"same pixels as {stray[name]} on another side", True))
-            elif name != first:
-                odd.append(Oddity(name, "copy", f"same pixels as {first}; kept", False))
+        first = first_with.setdefault(entry.content, entry.name)
+        if first != entry.name:
+            other = lists.patient_of(entry.name) not in (lists.patient_of(first), entry.name)
+            whose = "of another patient" if other else "of the same patient or of nobody known"
+            odd.append(Oddity(entry.name, "copy", f"same pixels as {first}, {whose}", other))
     return odd
-
-
-def twins(index: Iterable[StoreEntry]) -> list[list[str]]:
-    """Group the names, two or more and sorted, of usable radiographs with the same pixels in the store."""
-    groups = defaultdict(list)
-    for entry in index:
-        if entry.state == "ok":
-            groups[entry.content].append(entry.name)
-    return [sorted(group) for group in groups.values() if len(group) > 1]
 
 
 def write_report(path: Path, oddities: Iterable[Oddity]) -> None:

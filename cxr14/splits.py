@@ -1,13 +1,12 @@
 """Three sides of a set of radiographs, and no patient on two of them."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
 from cxr14.lists import patient_of
 
-# The side that comes first keeps a radiograph whose copy stands on another: a test set is never thinned out.
-SIDES = ("test", "val", "train")
+SIDES = ("train", "val", "test")
 
 Split = dict[str, list[str]]
 """Side -> names, sorted."""
@@ -42,25 +41,6 @@ def by_patient(names: Iterable[str], test_fraction: float, val_fraction: float, 
 def restrict(split: Split, names: Collection[str]) -> Split:
     """Keep only what is among `names`."""
     return {side: [name for name in members if name in names] for side, members in split.items()}
-
-
-def stray_copies(split: Split, twins: Iterable[Collection[str]]) -> Mapping[str, str]:
-    """Find the radiographs whose copy, under another name, stands on a side that comes first in `SIDES`.
-
-    Args:
-        split: the three sides.
-        twins: groups of names with the same pixels.
-
-    Returns:
-        Name -> a copy of it on the other side.
-    """
-    side_of = {name: SIDES.index(side) for side, members in split.items() for name in members}
-    stray = {}
-    for group in twins:
-        listed = [name for name in sorted(group) if name in side_of]
-        keeper = min(listed, key=lambda name: side_of[name], default=None)
-        stray |= {name: keeper for name in listed if side_of[name] > side_of[keeper]}
-    return stray
 
 
 def _cut(names: Iterable[str], fraction: float, seed: int) -> tuple[list[str], list[str]]:
