@@ -7,6 +7,7 @@ import dataclasses
 import importlib.metadata
 import json
 import platform
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from cxr14 import published, zoo
 from cxr14.errors import InputError
 from cxr14.files import written_aside
 from cxr14.labels import FINDINGS
+from cxr14.settings import ROOT
 
 FORMAT = 1
 """Goes up when an older program could not read a newer file rightly."""
@@ -32,7 +34,17 @@ def _versions() -> dict[str, str]:
         "torch": torch.__version__,
         "timm": timm.__version__,
         "cxr14": importlib.metadata.version("cxr14"),
+        "revision": _revision(),
     }
+
+
+def _revision() -> str:
+    """Name the state of the checkout, or "unknown" where git cannot tell."""
+    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)

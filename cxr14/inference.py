@@ -36,8 +36,9 @@ def predict(
     model.eval()
     parts = []
     with tqdm(total=len(batches), unit="batch", desc=note, leave=False, disable=not processes.speaks) as bar:
-        for images, _, index in batches.epoch(0):
-            logits = _forward(model, images.to(processes.device, non_blocking=True), image_size, crops)
+        for batch in batches.epoch(0):
+            images, _, index = batch.to(processes.device)
+            logits = _forward(model, images, image_size, crops)
             parts.append((index, logits.double().cpu()))
             bar.update()
     gathered = [part for share in processes.gather(parts) for part in share]

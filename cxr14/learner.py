@@ -1,5 +1,6 @@
 """A network and what moves it, one step at a time."""
 
+import os
 from contextlib import nullcontext
 from typing import Any
 
@@ -69,8 +70,8 @@ class Learner:
         """Learn from one batch.
 
         Args:
-            images: (B, R, R) uint8, this process's share of the batch.
-            labels: (B, 14) float32.
+            images: (B, R, R) uint8, this process's share of the batch, on its device.
+            labels: (B, 14) float32, likewise.
             whole: radiographs in the batch over all processes.
             epoch, batch: counted from 0; with the seed they fix the crops.
             number: steps taken before this one, over all epochs.
@@ -80,7 +81,6 @@ class Learner:
         """
         settings, device = self.settings, self.processes.device
         self.net.train()
-        images, labels = images.to(device, non_blocking=True), labels.to(device, non_blocking=True)
         # Drawn for the whole batch: a radiograph's crop does not depend on how many processes share it.
         crops = augment.draw_crops(
             whole, images.shape[-1], settings.smallest_crop, _generator(settings.seed, epoch, batch)
@@ -160,6 +160,8 @@ def _set_random_state(state: dict[str, Tensor]) -> None:
 
 
 def _set_backends(settings: LoopSettings) -> None:
+    if settings.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for to repeat its sums
     torch.set_float32_matmul_precision("high")
     torch.backends.cudnn.benchmark = not settings.deterministic
     torch.use_deterministic_algorithms(settings.deterministic)

@@ -177,19 +177,27 @@ class Training:
                     break
                 whole = min(size, count - progress.batch * size)
                 place = {"epoch": progress.epoch, "batch": progress.batch, "number": self._steps_done}
-                loss = self.learner.step(batch.images, batch.labels, whole, **place)
-                self._unread.append((loss, batch.index))
+                images, labels, index = batch.to(self.processes.device)
+                loss = self.learner.step(images, labels, whole, **place)
+                self._unread.append((loss, index))
                 progress.batch += 1
                 clock.seen += whole
                 bar.update(whole)
                 if progress.batch % looks == 0:
                     self._read_losses()
-                    mean = progress.loss_sum / progress.seen
-                    waiting = f"{clock.waited / clock.seconds:.0%}"
-                    bar.set_postfix(loss=f"{mean:.4f}", waiting=waiting, refresh=False)
+                    bar.set_postfix(self._told(clock), refresh=False)
                     self._save_if_due()
                     self._stop_if_asked(stop)
         self._read_losses()
+
+    def _told(self, clock: _Clock) -> dict[str, str]:
+        told = {"loss": f"{self.progress.loss_sum / self.progress.seen:.4f}"}
+        if self.progress.best_epoch:
+            told["auroc"] = f"{self.progress.best_auroc:.3f}"
+        return told | {
+            "lr": f"{self.learner.learning_rate:.1e}",
+            "waiting": f"{clock.waited / clock.seconds:.0%}",
+        }
 
     def _read_losses(self) -> None:
         values = torch.stack([loss for loss, _ in self._unread]).tolist() if self._unread else []

@@ -100,6 +100,8 @@ def _run(
         training = _assemble(settings, network, teacher, data, processes, model, loss)
         if settings.resume:
             training.resume()
+        elif processes.speaks and (left := snapshot.path_of(settings.ckpt_path)).exists():
+            print(f"{left} of an earlier training is going to be replaced; --resume would go on with it.")
         if processes.speaks:
             parameters = sum(parameter.numel() for parameter in model.parameters())
             print(

@@ -13,6 +13,7 @@ import torch
 
 from cxr14 import journal, losses, snapshot
 from cxr14.errors import InputError
+from cxr14.labels import FINDINGS
 from cxr14.settings import ROOT
 from tests import run_toy
 from tests.toy import assert_same, toy_network, toy_settings, toy_training, weights_of
@@ -193,3 +194,15 @@ def test_a_full_disk_leaves_the_old_snapshot_whole(tmp_path):
     assert "could not be written" in process.stderr
     assert snapshot.path_of(settings.ckpt_path).read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_tensorboard_tells_loss_rate_and_each_finding(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    toy_training(toy_settings(tmp_path, num_epochs=2, log_dir=tmp_path / "board")).run()
+    board = EventAccumulator(str(tmp_path / "board"))
+    board.Reload()
+    told = set(board.Tags()["scalars"])
+    assert {"train_loss", "val_auroc", "learning_rate", "images_per_second", "share_waiting_for_data"} <= told
+    assert {f"auroc/{finding}" for finding in FINDINGS} <= told
+    assert [event.step for event in board.Scalars("train_loss")] == [1, 2]

@@ -114,3 +114,15 @@ def test_teacher_is_frozen_and_sees_the_students_images(labels):
     with torch.no_grad():
         expected = TAUGHT_LOSSES[1](logits, teacher(images), labels.float())
     torch.testing.assert_close(loss(images, logits, labels.float()), expected)
+
+
+def test_several_teachers_teach_their_mean_logit(labels):
+    images = torch.randn(5, 3, 4, 4)
+    teachers = [nn.Sequential(nn.Flatten(), nn.Linear(48, 14)) for _ in range(2)]
+    logits = torch.randn(5, 14)
+    with torch.no_grad():
+        mean = (teachers[0](images) + teachers[1](images)) / 2
+    loss = losses.Distillation(teachers, TAUGHT_LOSSES[1])
+    torch.testing.assert_close(
+        loss(images, logits, labels.float()), TAUGHT_LOSSES[1](logits, mean, labels.float())
+    )
