@@ -163,11 +163,12 @@ def reading_processes(images: PackedImages, batch_size: int) -> dict[str, float]
     names = sorted(images.names)
     image_list = ImageList(Path("list"), names, np.zeros((len(names), len(FINDINGS)), np.uint8))
 
-    class Undecoded(PackedImages):
-        decoded = False  # so that processes are started for it
+    class Handed(PackedImages):
+        def copies(self, side: int) -> bool:
+            return False  # so that processes are started for it
 
     def a_pass(workers: int) -> float:
-        source = Undecoded(images.folder) if workers else images
+        source = Handed(images.folder) if workers else images
         batches = Batches(
             image_list,
             source,

@@ -63,9 +63,10 @@ class Batches:
             images: where they are read from.
             side: R, the side in pixels at which they are read; see `augment.read_side`.
             batch_size: radiographs of a batch, over all ranks.
-            num_workers: processes that decode image files. The packed store is read in this process whatever
-                is asked for: a radiograph of 256 px is copied out of the memory map in 4 microseconds, and
-                handing it over from another process costs more (benchmarks/loading.py measures both).
+            num_workers: processes that decode and resize. A packed store of just this side is read in this
+                process whatever is asked for: a radiograph of 256 px is copied out of the memory map in 4
+                microseconds, and handing it over from another process takes ten times as long
+                (benchmarks/loading.py measures both).
             seed: draws a new order for each epoch; None keeps that of the list.
             drop_last: leave out an incomplete last batch, unless it is the only one.
             rank: which of `world` processes this one is.
@@ -82,7 +83,7 @@ class Batches:
         self._drop_last = drop_last
         self._rank, self._world = rank, world
         self._plan = _Plan()
-        workers = 0 if images.decoded else num_workers
+        workers = 0 if images.copies(side) else num_workers
         self._loader = DataLoader(
             _Reader(image_list, images, side),
             batch_size=None,  # the plan hands out whole batches, so that a process reads one at a time

@@ -89,8 +89,10 @@ class ImageSource(Protocol):
 
     names: Collection[str]
     """File names of all that can be read; asking whether a name is among them is fast."""
-    decoded: bool
-    """Whether reading is a mere copy, so that processes to help with it would cost more than they bring."""
+
+    def copies(self, side: int) -> bool:
+        """Tell whether reading at `side` is a mere copy, so that processes to help with it only cost."""
+        ...
 
     def read(self, names: Sequence[str], side: int) -> np.ndarray:
         """Return the named radiographs, (B, side, side) uint8."""
@@ -100,11 +102,13 @@ class ImageSource(Protocol):
 class FolderImages:
     """Plain image files, all in one folder."""
 
-    decoded = False
-
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names = {file.name for file in folder.iterdir() if file.suffix.lower() in SUFFIXES}
+
+    def copies(self, side: int) -> bool:
+        """Tell that files are decoded whatever the side."""
+        return False
 
     def read(self, names: Sequence[str], side: int) -> np.ndarray:
         """Decode and resize the named radiographs: (B, side, side) uint8."""
@@ -116,8 +120,6 @@ class FolderImages:
 
 class PackedImages:
     """The packed store, memory-mapped: a process that reads it holds nothing but its index."""
-
-    decoded = True
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -138,10 +140,14 @@ class PackedImages:
         """Pixels along one side of the stored radiographs."""
         return self._pixels.shape[1]
 
+    def copies(self, side: int) -> bool:
+        """Tell whether nothing has to be resized."""
+        return side == self.side
+
     def read(self, names: Sequence[str], side: int) -> np.ndarray:
         """Copy radiographs out of the store, resized where `side` differs: (B, side, side) uint8."""
         rows = [self._rows[name] for name in names]
-        if side == self.side:
+        if self.copies(side):
             return self._pixels[rows]
         return np.stack([resize(self._pixels[row], side) for row in rows])
 
