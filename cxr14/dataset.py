@@ -93,7 +93,7 @@ class Batches:
             # enters in its middle would shift every dropout after it.
             generator=torch.Generator(),
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_interrupts_to_the_main_process,
+            worker_init_fn=_leave_signals_to_the_main_process,
             multiprocessing_context=context if workers else None,
         )
 
@@ -124,9 +124,10 @@ class Batches:
             yield Batch(*read)
 
 
-def _leave_interrupts_to_the_main_process(_worker: int) -> None:
-    # Ctrl-C reaches every process of a terminal; without its readers, a run could not save itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _leave_signals_to_the_main_process(_worker: int) -> None:
+    # Ctrl-C and a scheduler's SIGTERM reach every process of a run; without readers it could not save itself.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 class _Plan(Sampler):

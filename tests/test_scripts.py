@@ -1,12 +1,16 @@
 """The scripts as people run them, and the slips that people make."""
 
+import os
 import runpy
 import shutil
+import signal
+import subprocess
 import sys
+import time
 
 import pytest
 
-from cxr14 import zoo
+from cxr14 import journal, snapshot, zoo
 from cxr14.settings import ROOT
 from tests.conftest import run_python
 
@@ -224,3 +228,37 @@ def test_an_unknown_flag_is_refused(tmp_path, monkeypatch, capsys):
     status = run_here(ROOT / zoo.NAMES[0] / "train-model.py", "--batchsize", 4, monkeypatch=monkeypatch)
     assert status == 2
     assert "batchsize" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_script_saves_says_so_and_goes_on(number, copied, tmp_path):
+    """With processes that read files beside it, as Ctrl-C in a terminal reaches them all."""
+    place = tmp_path / "model1.pth"
+    flags = ["--image-size", 64, "--num-epochs", 3, "--no-pretrained", "--device", "cpu", "--batch-size", 4]
+    words = [sys.executable, ROOT / zoo.NAMES[0] / "train-model.py", *data_flags(copied), *flags]
+    words = [str(word) for word in (*words, "--ckpt-path", place, "--num-workers", 2)]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    assert b"radiographs to learn from" in process.stdout.readline()
+    while not snapshot.path_of(place).exists():  # the first epoch's end
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, number)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, told
+    assert f"Stopped by {signal.Signals(number).name}" in told.decode()
+    assert "Traceback" not in told.decode()
+    ended = run_python(*words[1:], "--resume")
+    assert ended.returncode == 0, ended.stderr
+    assert "of 3: validation AUROC" in ended.stdout
+    assert len(journal.path_of(place).read_text().splitlines()) == 1 + 3
+
+
+@pytest.mark.slow
+def test_torchrun_trains_on_two_processes(phantoms, tmp_path):
+    flags = [*data_flags(phantoms), *TINY, "--batch-size", 16, "--ckpt-path", tmp_path / "model1.pth"]
+    script = ROOT / zoo.NAMES[0] / "train-model.py"
+    ended = run_python("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, *flags)
+    assert ended.returncode == 0, ended.stderr
+    assert "2 x cpu" in ended.stdout
+    assert ended.stdout.count("Best epoch 1 of 1") == 1
