@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from cxr14 import calibration, metrics
 from cxr14.comparison.runs import Run, Section, Teaching
@@ -104,7 +105,8 @@ def gather(section: Section, resamples: int, seed: int) -> Evidence:
         seed: fixes the draws.
     """
     draws = Resamples(section.example.patients, resamples, seed)
-    measured = {run: _measure(run, draws) for run in section.runs}
+    bar = tqdm(section.runs, desc="resampling patients", unit="run", leave=False)
+    measured = {run: _measure(run, draws) for run in bar}
     gains = tuple(
         _gain(teaching, measured[teaching.taught].auroc, measured[teaching.alone].auroc)
         for teaching in section.teachings

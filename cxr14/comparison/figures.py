@@ -16,6 +16,12 @@ from cxr14.comparison.wording import figure as told
 from cxr14.comparison.wording import signed, span, spoken
 
 
+def titled(drawing: Drawing) -> Figure:
+    """Return a drawing's figure with the title on it, for a file that is shown by itself."""
+    drawing.figure.suptitle(drawing.title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    return drawing.figure
+
+
 def before_and_after(evidence: Evidence) -> Drawing:
     """Draw each finding's AUROC alone and taught, a panel a teacher, with the teacher's own as a tick."""
     section = evidence.section
@@ -49,16 +55,15 @@ def before_and_after(evidence: Evidence) -> Drawing:
 
     drawn = panels(shown, draw, height=0.235 * len(names) + 1.1)
     _name_rows(drawn, rows, names)
-    keys = [key("student alone", marker="o", markerfacecolor=style.GROUND, markeredgecolor=style.INK)]
     if section.teachings:
-        keys.append(key("student taught", marker="o", color=style.HUES[0], markeredgewidth=0))
-    if any(each.teacher for each in section.teachings):
-        keys.append(key("the teacher itself", marker="|", markeredgecolor=style.MUTED, markersize=9))
-    if section.teachings:
+        keys = [key("student taught", marker="o", color=style.HUES[0], markeredgewidth=0)]
+        if evidence.gains:
+            hollow = {"markerfacecolor": style.GROUND, "markeredgecolor": style.INK}
+            keys.insert(0, key("student alone", marker="o", **hollow))
+        if any(each.teacher for each in section.teachings):
+            keys.append(key("the teacher itself", marker="|", markeredgecolor=style.MUTED, markersize=9))
         legend(drawn, keys)
-    means = "; ".join(
-        f"{run.name} {told(measured.auroc.macro().values)}" for run, measured in evidence.measured.items()
-    )
+    means = "; ".join(f"{run.name} {_mean(measured)}" for run, measured in evidence.measured.items())
     return Drawing(title, f"{title}. A row a finding, a point a network. Mean AUROC: {means}.", drawn)
 
 

@@ -45,7 +45,7 @@ def render(sections: Sequence[Evidence], resamples: int, seed: int) -> str:
         resamples=f"{resamples:,}",
         seed=seed,
         level=wording.LEVEL_TOLD,
-        outside=f"{1 - LEVEL:.0%}".replace("%", " %"),
+        one_in=round(1 / (1 - LEVEL)),
         bins=metrics.CALIBRATION_BINS,
         study_threshold=metrics.STUDY_THRESHOLD,
         colours=style.COLOURS,

@@ -17,7 +17,7 @@ def tidy(evidence: Evidence) -> pd.DataFrame:
         [
             pd.concat(
                 [_origin(evidence, measured), _figures(measured), _gain(evidence, gains.get(run))], axis=1
-            ).reset_index()
+            ).reset_index(drop=True)
             for run, measured in evidence.measured.items()
         ]
     )
@@ -41,7 +41,8 @@ def _origin(evidence: Evidence, measured: Measured) -> pd.DataFrame:
         "seed": run.about("seed"),
         "checkpoint": run.test.checkpoint_fingerprint,
     }
-    return pd.DataFrame(origin, index=_rows(measured))
+    rows = _rows(measured)
+    return pd.DataFrame(origin | {rows.name: rows}, index=rows)
 
 
 def _figures(measured: Measured) -> pd.DataFrame:

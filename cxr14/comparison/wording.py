@@ -114,17 +114,18 @@ def _one(evidence: Evidence, gain: Gain) -> str:
 
 
 def _verdict(evidence: Evidence, gain: Gain) -> str:
-    if math.isnan(gain.macro.low):
-        return f"a difference of {signed(gain.macro.value)}, on too few patients for an interval"
     certainty = _certainty(evidence, gain)
     if gain.macro.low > 0:
         return f"a gain of {figure(gain.macro.value)} ({certainty})"
     if gain.macro.high < 0:
         return f"a loss of {figure(-gain.macro.value)} ({certainty})"
-    return f"a difference of {signed(gain.macro.value)} ({certainty}), which chance alone could give"
+    doubt = "" if math.isnan(gain.macro.low) else ", which chance alone could give"
+    return f"a difference of {signed(gain.macro.value)} ({certainty}){doubt}"
 
 
 def _certainty(evidence: Evidence, gain: Gain, adjustment: str = "") -> str:
+    if math.isnan(gain.macro.low):
+        return "too few patients for an interval"
     resamples = len(evidence.measured[gain.teaching.taught].auroc.draws)
     p = p_value(float(gain.macro.p_value), resamples)
     return (

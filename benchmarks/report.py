@@ -1,0 +1,52 @@
+"""Speed and size of the report: eleven runs as large as NIH's official test list, made up and saved first.
+
+    python -m benchmarks.report
+
+Leaves benchmarks/results/report.json; under a minute on 2 cores.
+"""
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from cxr14.files import written_aside
+from cxr14.settings import ROOT
+from tests.simulated_runs import NETWORKS, save_study
+
+RESULT = Path(__file__).parent / "results" / "report.json"
+RADIOGRAPHS = 25_596
+GOAL_SECONDS = 60
+
+
+def main() -> None:
+    """Measure, print and keep."""
+    with tempfile.TemporaryDirectory() as folder:
+        save_study(Path(folder), radiographs=RADIOGRAPHS)
+        started = time.perf_counter()
+        subprocess.run(
+            [sys.executable, "compare-results.py", "--results-dir", folder],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )
+        figures = {
+            "runs": 2 * len(NETWORKS) + 1,
+            "radiographs, each for test and for validation": RADIOGRAPHS,
+            "cores": len(os.sched_getaffinity(0)),
+            "seconds, start of Python included": time.perf_counter() - started,
+            "goal, seconds": GOAL_SECONDS,
+            "report.html, MB": (Path(folder) / "report.html").stat().st_size / 1e6,
+            "peak memory, GiB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20,
+        }
+    print(json.dumps(figures, indent=2))
+    with written_aside(RESULT) as aside:
+        aside.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
