@@ -174,7 +174,7 @@ def open_images(data_dir: Path) -> ImageSource:
     raise InputError(f"there is no radiograph in {data_dir}; {_GET_IMAGES}.")
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, slots=True)
 class StoreEntry:
     """What the index says about one row of the packed store."""
 
