@@ -108,6 +108,12 @@ def centre_crop(images: Tensor, image_size: int) -> Tensor:
     return images[..., start : start + image_size, start : start + image_size]
 
 
+def room_for(images: Tensor) -> Tensor:
+    """Return an unfilled float32 tensor for what `normalise` makes of `images`, channels last as networks run."""
+    channels_last = (*images.shape[:-2], *images.shape[-2:], len(MEAN))
+    return torch.empty(channels_last, dtype=torch.float32, device=images.device).movedim(-1, -3)
+
+
 def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
     """Give gray radiographs three channels with ImageNet's mean and deviation.
 
@@ -120,8 +126,7 @@ def normalise(images: Tensor, out: Tensor | None = None) -> Tensor:
         (..., 3, S, S), `out` or a new float32 tensor.
     """
     if out is None:
-        shape = (*images.shape[:-2], len(MEAN), *images.shape[-2:])
-        out = torch.empty(shape, dtype=torch.float32, device=images.device)
+        out = room_for(images)
     gray = images.to(out.dtype)
     for channel, (mean, std) in enumerate(zip(MEAN, STD, strict=True)):
         torch.add(out.new_full((), -mean / std), gray, alpha=1 / (255 * std), out=out.select(-3, channel))

@@ -53,9 +53,10 @@ def _forward(model: nn.Module, images: Tensor, image_size: int, crops: int) -> T
         views = augment.centre_crop(images, image_size)[:, None]  # (B, 1, S, S)
     else:
         views = augment.ten_crops(images, image_size)  # (B, 10, S, S)
+    # One crop of each radiograph at a time: all ten at once would take ten times the memory.
     with devices.autocast(images.device):
-        logits = model(augment.normalise(views.flatten(0, 1)))
-    return mean_logit(logits.float().unflatten(0, views.shape[:2]))
+        logits = [model(augment.normalise(view)) for view in views.unbind(dim=1)]
+    return mean_logit(torch.stack(logits, dim=1).float())
 
 
 def mean_logit(logits: Tensor) -> Tensor:

@@ -109,8 +109,7 @@ class Learner:
     def _pictures_like(self, part: Tensor) -> Tensor:
         """Return room for (B, S, S) radiographs as (B, 3, S, S); allocated once and filled in each step."""
         if self._pictures is None or len(self._pictures) < len(part):
-            shape = (len(part), len(augment.MEAN), *part.shape[1:])
-            self._pictures = torch.empty(shape, device=part.device, memory_format=torch.channels_last)
+            self._pictures = augment.room_for(part)
         return self._pictures[: len(part)]
 
     def state(self) -> dict[str, Any]:
