@@ -109,7 +109,7 @@ def centre_crop(images: Tensor, image_size: int) -> Tensor:
 
 
 def room_for(images: Tensor) -> Tensor:
-    """Return an unfilled float32 tensor for what `normalise` makes of `images`, channels last as networks run."""
+    """Return an unfilled float32 tensor for what `normalise` makes of `images`, channels last."""
     channels_last = (*images.shape[:-2], *images.shape[-2:], len(MEAN))
     return torch.empty(channels_last, dtype=torch.float32, device=images.device).movedim(-1, -3)
 
