@@ -114,6 +114,14 @@ def test_report_asks_nothing_of_a_network(trio):
     assert len(text) < 3e6
 
 
+def test_figures_take_every_colour_from_the_page(trio):
+    drawn = re.findall(r"<svg.*?</svg>", (trio[0] / "report.html").read_text(), flags=re.DOTALL)
+    assert len(drawn) == 7
+    for svg in drawn:
+        assert "var(--ink)" in svg
+        assert not re.search(r"[^\w(]#[0-9a-f]{6}\b", svg)
+
+
 def test_csv_holds_the_figures_of_scikit_learn(trio):
     results, _ = trio
     table = pd.read_csv(results / "comparison.csv")

@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 from cxr14 import calibration
 from cxr14.comparison import style
 from cxr14.comparison.evidence import Evidence, Measured
-from cxr14.comparison.panels import Drawing, key, legend, panels, run_keys
+from cxr14.comparison.panels import Drawing, key, legend, panels, run_keys, side_by_side
 from cxr14.comparison.runs import Run
 from cxr14.comparison.wording import figure as told
 from cxr14.comparison.wording import signed, span, spoken
@@ -33,6 +33,7 @@ def before_and_after(evidence: Evidence) -> Drawing:
     look = style.looks(section)
     shown = [(each.by, each.alone, each.taught, each.teacher) for each in section.teachings]
     shown = shown or [(run.name, run, None, None) for run in section.alone]
+    across = side_by_side(len(shown))
 
     def draw(axes: Axes, panel: tuple[str, Run | None, Run | None, Run | None]) -> None:
         by, alone, taught, teacher = panel
@@ -48,10 +49,10 @@ def before_and_after(evidence: Evidence) -> Drawing:
             hollow = {"facecolor": style.GROUND, "edgecolor": style.INK, "linewidth": 1.1}
             axes.scatter(before, rows, s=24, zorder=4, **hollow)
         gain = signed(after[-1] - before[-1]) if after is not None and before is not None else ""
-        axes.set_title(_heading(taught, gain) if taught else by)
+        axes.set_title(_heading(taught, gain, across) if taught else by)
         axes.axhline(0.5, color=style.RULE, linewidth=1)
         axes.set_xlabel("AUROC")
-        axes.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_locator(MaxNLocator(4 if across > 1 else 8, steps=[1, 2, 5, 10]))
 
     drawn = panels(shown, draw, height=0.235 * len(names) + 1.1)
     _name_rows(drawn, rows, names)
@@ -61,7 +62,7 @@ def before_and_after(evidence: Evidence) -> Drawing:
             hollow = {"markerfacecolor": style.GROUND, "markeredgecolor": style.INK}
             keys.insert(0, key("student alone", marker="o", **hollow))
         if any(each.teacher for each in section.teachings):
-            keys.append(key("the teacher itself", marker="|", markeredgecolor=style.MUTED, markersize=9))
+            keys.append(key("the teacher itself", marker="|", color=style.MUTED, markersize=9))
         legend(drawn, keys)
     means = "; ".join(f"{run.name} {_mean(measured)}" for run, measured in evidence.measured.items())
     return Drawing(title, f"{title}. A row a finding, a point a network. Mean AUROC: {means}.", drawn)
@@ -71,6 +72,7 @@ def forest(evidence: Evidence) -> Drawing:
     """Draw what teaching adds to each finding and to the mean, with intervals."""
     section = evidence.section
     title = section.titled("AUROC taught minus alone, with intervals")
+    across = side_by_side(len(evidence.gains))
     names = [*map(spoken, section.example.findings), "Mean"]
     rows = _rows(len(names))
     look = style.looks(section)
@@ -89,7 +91,7 @@ def forest(evidence: Evidence) -> Drawing:
         axes.scatter(value[beyond], rows[beyond], s=26, color=colour, zorder=3)
         hollow = {"facecolor": style.GROUND, "edgecolor": colour, "linewidth": 1.2}
         axes.scatter(value[~beyond], rows[~beyond], s=24, zorder=3, **hollow)
-        axes.set_title(_heading(gain.teaching.taught, signed(gain.macro.value)))
+        axes.set_title(_heading(gain.teaching.taught, signed(gain.macro.value), across))
         axes.set_xlabel("difference in AUROC")
         axes.xaxis.set_major_formatter(
             FuncFormatter(lambda x, _: f"{x:+.2f}".replace("-", "−") if x else "0")
@@ -230,8 +232,9 @@ def _name_rows(figure: Figure, rows: np.ndarray, names: Sequence[str]) -> None:
         axes.spines["left"].set_visible(False)
 
 
-def _heading(taught: Run, gain: str) -> str:
-    return f"by {taught.teacher}\n{' '.join(filter(None, (taught.suffix.strip(), gain)))}"
+def _heading(taught: Run, gain: str, across: int) -> str:
+    by = "taught by" if across <= 3 else "by"  # more panels leave no room for the longer words
+    return f"{by} {taught.teacher}\n{' '.join(filter(None, (taught.suffix.strip(), gain)))}"
 
 
 def _rows(count: int) -> np.ndarray:

@@ -39,8 +39,8 @@ def panels(
         columns: most panels side by side.
         shared: all panels have the same axes.
     """
-    down = -(-len(contents) // columns)
-    across = -(-len(contents) // down)  # rows of about equal length
+    across = side_by_side(len(contents), columns)
+    down = -(-len(contents) // across)
     width = style.WIDTH if across > 1 else 0.72 * style.WIDTH
     figure = Figure((width, height * down), layout="constrained")
     grid = figure.subplots(down, across, sharex=shared, sharey=shared, squeeze=False)
@@ -49,6 +49,12 @@ def panels(
     for axes in grid.flat[len(contents) :]:
         axes.set_axis_off()
     return figure
+
+
+def side_by_side(count: int, columns: int = COLUMNS) -> int:
+    """Return how many of `count` panels stand in a row, at most `columns`, so that rows are about equal."""
+    rows = -(-count // columns)
+    return -(-count // rows)
 
 
 def key(label: str, **look: object) -> Line2D:
