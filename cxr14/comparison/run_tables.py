@@ -94,7 +94,6 @@ def provenance_table(evidence: Evidence) -> Table:
         versions = run.about("versions") or {}
         told = ", ".join(f"{name} {version}" for name, version in versions.items())
         latency = run.about("latency_seconds")
-        revision = run.about("revision")
         rows.append(
             [
                 Cell(run.name),
@@ -111,7 +110,7 @@ def provenance_table(evidence: Evidence) -> Table:
                 Cell(f"{1e3 * latency:.1f} ms" if latency else ABSENT),
                 _plain(run.about("device")),
                 _fingerprint(run.test.checkpoint_fingerprint),
-                Cell(f"{told}, revision {revision}" if revision else told or ABSENT),
+                Cell(told or ABSENT),
             ]
         )
     numeric = {"Seed", "Epoch", "Image, px", "Crops", "Latency"}

@@ -11,6 +11,9 @@ SOURCE = (
     "patient), ten crops; no intervals told"
 )
 
+IMAGE_SIZE = 224
+"""Side in pixels at which the study counted MACs."""
+
 
 class Published(NamedTuple):
     """A row of the study's table; an AUROC is 0 to 1, with its least and greatest where several are told."""

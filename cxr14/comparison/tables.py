@@ -42,6 +42,7 @@ def study_table(evidence: Evidence) -> Table:
         remarks=[
             f"{study.SOURCE}. Other radiographs than here: the two halves of this table stand side by side "
             "for reference and are not to be ranked against each other.",
+            *_counted_at(evidence),
         ],
     )
 
@@ -117,6 +118,12 @@ def gain_finding_table(evidence: Evidence) -> Table:
         [FINDING, *(Column(f"taught by {gain.teaching.by}", group) for gain in evidence.gains)],
         rows,
     )
+
+
+def _counted_at(evidence: Evidence) -> list[str]:
+    sizes = sorted({str(run.about("image_size")) for run in evidence.section.runs if run.about("image_size")})
+    told = f"MACs grow with the image: ours are counted at {listed(sizes)} px, the published ones at"
+    return [f"{told} {study.IMAGE_SIZE} px."] if sizes else []
 
 
 def _study_rows(evidence: Evidence) -> Iterator[tuple[str, str, Run | None, Teaching | None]]:
