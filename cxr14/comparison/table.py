@@ -47,7 +47,7 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as GitHub's Markdown, notes in brackets."""
-        heads = [" ".join(filter(None, (column.group, column.head))) for column in self.columns]
+        heads = [": ".join(filter(None, (column.group, column.head))) for column in self.columns]
         rules = ["---:" if column.numeric else ":---" for column in self.columns]
         rows = [
             [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row] for row in self.rows
