@@ -24,7 +24,6 @@ from cxr14.comparison.wording import (
 
 MEAN, _WEIGHTED = "Mean of findings", "Weighted by positives"
 FINDING = Column("Finding", numeric=False)
-_SHORT = 12  # digits of a fingerprint that tell files apart at a glance
 
 
 def study_table(evidence: Evidence) -> Table:
