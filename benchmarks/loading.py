@@ -11,7 +11,7 @@ time, so that a busy machine changes little:
   host         what is left of ours for the CPU when a GPU cuts and normalises: read and draw the crops.
 Then the store read by 0, 1 and 2 processes; and packing, as prepare.py does it, against bare decoding and
 resizing, by the clock and by the processors' time.
-Writes benchmarks/results/loading-cpu.json; 4 minutes on 2 cores.
+Writes benchmarks/results/loading-cpu.json; 2 minutes on 2 cores.
 """
 
 import os

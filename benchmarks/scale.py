@@ -7,7 +7,7 @@ For each count prepare.py packs the radiographs on all cores, and one pass of th
 them, in random order, to normalised batches. Memory is the anonymous memory of all processes together at its
 highest, looked at ten times a second: the pages of files belong to the system, which takes them back when it
 needs them.
-Writes benchmarks/results/scale-cpu.json; 112,120 take 8 GB of disk for a while and 5 minutes on 2 cores.
+Writes benchmarks/results/scale-cpu.json; 112,120 take 8 GB of disk for a while and 7 minutes on 2 cores.
 """
 
 import re
