@@ -241,7 +241,7 @@ def main(settings: LoadingSettings) -> None:
         pack_in_a_process(stored)
         images = open_images(stored / "store")
         content = {
-            "originals": str(settings.originals or "synthetic"),
+            "originals": settings.originals.name if settings.originals else "synthetic",
             "one core": one_core(originals, reduced, images, settings.rounds, settings.batch_size),
             "reading the store, ms an image": reading_processes(images, settings.batch_size),
             "preparing": preparing(folder, originals, settings.prepared),

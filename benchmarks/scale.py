@@ -145,7 +145,11 @@ def main(settings: ScaleSettings) -> None:
         folder = Path(temporary)
         files = sorted(settings.files.glob("*.png")) if settings.files else draw_files(folder / "drawn")
         rows = [measure(folder, files, count) for count in settings.counts]
-    keep_result("scale", torch.device("cpu"), {"files": str(settings.files or "synthetic"), "rows": rows})
+    keep_result(
+        "scale",
+        torch.device("cpu"),
+        {"files": settings.files.name if settings.files else "synthetic", "rows": rows},
+    )
 
 
 if __name__ == "__main__":
