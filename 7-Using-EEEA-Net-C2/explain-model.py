@@ -1,0 +1,26 @@
+"""Show where a trained network looks: heat maps on radiographs, a contact sheet, and a score against boxes.
+
+    python explain-model.py
+    python explain-model.py --ckpt-path ../3-CheXNet/model3.pth --findings-shown Pneumothorax --count 20
+    python explain-model.py --box-list BBox_List_2017.csv    # the pointing game and IoU as well
+
+Leaves in OUT_DIR a PNG a radiograph and finding, contact-sheet.png, explanations.csv and, with boxes,
+localisation.csv. Seconds for the pictures; with NIH's 984 boxes a few minutes on a CPU.
+"""
+
+from cxr14 import explaining
+
+# Paths are relative to this folder.
+CKPT_PATH = "../6-Distilling-to-EEEA-Net-C2/modeld3.pth"
+DATA_DIR = "../ChestX-ray14/images"
+IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
+OUT_DIR = "../results/7-Using-EEEA-Net-C2/explanations"
+BOX_LIST = None  # NIH's BBox_List_2017.csv, or the one of make-phantoms.py
+
+COUNT = 8  # radiographs to draw
+FINDINGS_SHOWN = (
+    "positive"  # those that the list has; or a finding's name; or a number: the most probable ones
+)
+
+if __name__ == "__main__":
+    explaining.main(globals())
