@@ -1,28 +1,24 @@
 """Speed and honesty of the intervals: how fast patients are resampled, how often an interval holds truth.
 
-    python benchmarks/intervals.py
+    python -m benchmarks.intervals
 
-Leaves benchmarks/results/intervals.json; about a minute on 2 cores. The loop over scikit-learn's
+Leaves benchmarks/results/intervals-cpu.json; about a minute on 2 cores. The loop over scikit-learn's
 roc_auc_score that the speed is compared with runs over a part of the resamples in the same process, and its
 time is scaled up.
 """
 
-import json
-import os
 import resource
 import time
-from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
+from benchmarks.common import keep_result
 from cxr14.delong import delong_interval
-from cxr14.files import written_aside
 from cxr14.intervals import LEVEL, RESAMPLES, Resamples, bootstrap_auroc, paired_difference
-
-RESULT = Path(__file__).parent / "results" / "intervals.json"
 
 # NIH's official test list; the shares of its 14 findings are those among all radiographs of the release.
 RADIOGRAPHS, PATIENTS = 25_596, 2_797
@@ -123,13 +119,10 @@ def main() -> None:
     figures = {
         "resamples, patients": [RESAMPLES, PATIENTS],
         "radiographs, findings": [RADIOGRAPHS, len(SHARES)],
-        "cores": len(os.sched_getaffinity(0)),
         "speed": speed(),
         f"coverage of {LEVEL:.0%} intervals over {SETS} simulated sets": coverage(),
     }
-    print(json.dumps(figures, indent=2))
-    with written_aside(RESULT) as aside:
-        aside.write_text(json.dumps(figures, indent=2) + "\n")
+    keep_result("intervals", torch.device("cpu"), figures)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How many radiographs a second one core brings from the disk to what a network is shown, three ways.
 
-    python benchmarks/loading.py                                     # draws synthetic radiographs of 1024 px
-    python benchmarks/loading.py --originals DIR                     # takes the PNG files of a folder
+    python -m benchmarks.loading                                     # draws synthetic radiographs of 1024 px
+    python -m benchmarks.loading --originals DIR                     # takes the PNG files of a folder
 
 The contestants take turns on one core in one process; the median of the rounds counts, in the processor's own
 time, so that a busy machine changes little:
@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from common import keep_result
-from folders import repeat_as_nih
 from PIL import Image
 from torchvision import transforms
 
+from benchmarks.common import keep_result
+from benchmarks.folders import repeat_as_nih
 from cxr14 import augment
 from cxr14.dataset import Batches
 from cxr14.images import PackedImages, decode, open_images, resize

@@ -1,7 +1,7 @@
 """The whole path of the data at 1,000, 10,000 and 112,120 radiographs: what each takes, in time and memory.
 
-    python benchmarks/scale.py                      # draws 64 synthetic radiographs of 256 px
-    python benchmarks/scale.py --files DIR          # takes the image files of a folder, over and over
+    python -m benchmarks.scale                      # draws 64 synthetic radiographs of 256 px
+    python -m benchmarks.scale --files DIR          # takes the image files of a folder, over and over
 
 For each count prepare.py packs the radiographs on all cores, and one pass of the loader on one core brings
 them, in random order, to normalised batches. Memory is the anonymous memory of all processes together at its
@@ -23,10 +23,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import tyro
-from common import keep_result
-from folders import repeat_as_nih
 from PIL import Image
 
+from benchmarks.common import keep_result
+from benchmarks.folders import repeat_as_nih
 from cxr14 import augment
 from cxr14.dataset import Batches
 from cxr14.images import open_images

@@ -1,8 +1,8 @@
 """How near the training loop comes to the bare network, and how far it leaves the usual loop behind.
 
-    python benchmarks/training.py                       # about 15 minutes on 2 cores
-    python benchmarks/training.py --networks 1-EEEA-Net-C2
-    python benchmarks/training.py --batch-size 512 --rounds 5       # on a GPU
+    python -m benchmarks.training                       # about 15 minutes on 2 cores
+    python -m benchmarks.training --networks 1-EEEA-Net-C2
+    python -m benchmarks.training --batch-size 512 --rounds 5       # on a GPU
 
 The contestants take turns in one process, and the median of the rounds counts:
   bare     forward, loss, backward and optimiser on one resident batch, as fast as the network allows;
@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from common import keep_result, synchronise
 from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from benchmarks.common import keep_result, synchronise
 from cxr14 import augment, devices, losses, profile, zoo
 from cxr14.dataset import Batches
 from cxr14.images import open_images
