@@ -1,10 +1,11 @@
-"""Ask the checkpoint behind every saved result about its test list again, and say whether its figures come out.
+"""Ask the checkpoint behind every saved result about its test list again: do its figures come out?
 
     python verify-results.py
     python verify-results.py --results-dir results/3-CheXNet --ckpt-path 3-CheXNet/model3.pth
 
-Checkpoints and image list are recognised by their fingerprints. Prints a table a result and writes nothing; the
-exit status is 0 if all figures come out, 1 if one does not, 2 if something is missing. Takes as long as testing.
+Checkpoints and image list are recognised by their fingerprints. Prints a table a result and writes nothing;
+the exit status is 0 if all figures come out, 1 if one does not, 2 if something is missing. Takes as long as
+testing does.
 """
 
 from cxr14 import verification

@@ -1,4 +1,4 @@
-"""Do saved figures come out again: the checkpoint behind each result is asked about the same list once more."""
+"""Do saved figures come out again: the checkpoint behind each result is asked about its list once more."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,13 +20,13 @@ from cxr14.settings import Count, TestSettings, Whole, from_script
 from cxr14.testing import METRICS_FILE, PREDICTIONS_FILE, Asking
 
 SAME_DEVICE = 1e-6
-"""Most that an AUROC may differ on the device it was measured on. The same numbers are added there, at worst in
-another order (threads, batch size), which moves logits by about 1e-6: far less than two radiographs usually
-lie apart, so that hardly a pair changes its order."""
+"""Most that an AUROC may differ on the device it was measured on. At worst the same numbers are added there in
+another order, which moves a logit by about 1e-6: hardly ever enough for two radiographs to change places.
+Measured with other batch sizes and numbers of threads on a CPU: no difference at all."""
 OTHER_DEVICE = 2e-3
-"""Most that it may differ on another device. A GPU computes in bfloat16, with 8 bits of precision, where a CPU
-has 24: logits move by hundredths, and pairs that lie so near change their order. It is a quarter of what tells
-two unpaired runs apart."""
+"""Most that it may differ on another device. A GPU computes in bfloat16, with 8 bits of precision where a CPU
+has 24: a logit moves by hundredths, and radiographs that lie so near change places. It is a quarter of the
+0.008 below which the AUROCs of two unpaired runs are hardly told apart."""
 
 SAVED, TABLED, AGAIN, DIFFERENCE, COMES_OUT = "predictions", METRICS_FILE, "again", "difference", "comes out"
 MEAN = "mean"
@@ -112,7 +112,7 @@ def find_results(results_dir: Path, ckpt_path: Path, test: ImageList) -> list[Re
         if saved.list_fingerprint != test.fingerprint:
             raise InputError(
                 f"{path} was made on another image list than {test.path} (fingerprints "
-                f"{_short(saved.list_fingerprint)} and {_short(test.fingerprint)}); give the one it was made on."
+                f"{_short(saved.list_fingerprint)} and {_short(test.fingerprint)}); give that list."
             )
         if saved.checkpoint_fingerprint not in checkpoints:
             raise InputError(
