@@ -19,15 +19,15 @@ python ChestX-ray14/make-phantoms.py --count 3000 --size 73 --difficulty easy --
 python ChestX-ray14/prepare.py --source $DEMO/phantoms --out $DEMO/data --size 73
 
 step "Teacher: CheXNet"
-python 3-CheXNet/train-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/model3.pth --num-epochs 6 --learning-rate 1e-3
+python 3-CheXNet/train-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/model3.pth --num-epochs 5 --learning-rate 1e-3
 python 3-CheXNet/test-model.py $TEST --ckpt-path $DEMO/model3.pth --results-dir $DEMO/results/3-CheXNet
 
 step "Student alone: EEEA-Net-C2"
-python 1-EEEA-Net-C2/train-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/model1.pth --num-epochs 8 --learning-rate 3e-3
+python 1-EEEA-Net-C2/train-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/model1.pth --num-epochs 6 --learning-rate 3e-3
 python 1-EEEA-Net-C2/test-model.py $TEST --ckpt-path $DEMO/model1.pth --results-dir $DEMO/results/1-EEEA-Net-C2
 
 step "Student taught by CheXNet"
-python $KD/train-kd3-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/modeld3.pth --num-epochs 8 --learning-rate 3e-3 \
+python $KD/train-kd3-model.py $DATA $LISTS $SMALL --ckpt-path $DEMO/modeld3.pth --num-epochs 6 --learning-rate 3e-3 \
   --teacher-ckpt-path $DEMO/model3.pth --student-ckpt-path None
 python $KD/test-kd3-model.py $TEST --ckpt-path $DEMO/modeld3.pth --results-dir $DEMO/results/$KD/kd3
 
