@@ -20,12 +20,12 @@ from cxr14.settings import Count, TestSettings, Whole, from_script
 from cxr14.testing import METRICS_FILE, PREDICTIONS_FILE, Asking
 
 SAME_DEVICE = 1e-6
-"""Most that an AUROC may differ on the device it was measured on. At worst the same numbers are added there in
-another order, which moves a logit by about 1e-6: hardly ever enough for two radiographs to change places.
+"""Most that an AUROC may differ on the device it was measured on. At worst the same numbers are added in
+another order there, which moves a logit by about 1e-6: hardly ever enough for two radiographs to change rank.
 Measured with other batch sizes and numbers of threads on a CPU: no difference at all."""
 OTHER_DEVICE = 2e-3
 """Most that it may differ on another device. A GPU computes in bfloat16, with 8 bits of precision where a CPU
-has 24: a logit moves by hundredths, and radiographs that lie so near change places. It is a quarter of the
+has 24: a logit may move by hundredths, and radiographs that lie so near change rank. It is a quarter of the
 0.008 below which the AUROCs of two unpaired runs are hardly told apart."""
 
 SAVED, TABLED, AGAIN, DIFFERENCE, COMES_OUT = "predictions", METRICS_FILE, "again", "difference", "comes out"
