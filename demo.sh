@@ -14,8 +14,8 @@ KD=6-Distilling-to-EEEA-Net-C2
 started=$SECONDS
 step() { echo; echo "== $1  ($(((SECONDS - started) / 60)) min $(((SECONDS - started) % 60)) s)"; }
 
-step "Synthetic radiographs: 3,000 easy phantoms of 73 px"
-python ChestX-ray14/make-phantoms.py --count 3000 --size 73 --difficulty easy --test-fraction 0.33 --out $DEMO/phantoms
+step "Synthetic radiographs: 2,750 easy phantoms of 73 px"
+python ChestX-ray14/make-phantoms.py --count 2750 --size 73 --difficulty easy --test-fraction 0.27 --out $DEMO/phantoms
 python ChestX-ray14/prepare.py --source $DEMO/phantoms --out $DEMO/data --size 73
 
 step "Teacher: CheXNet"
