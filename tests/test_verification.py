@@ -137,6 +137,7 @@ def test_the_script_finds_its_figures_again(tested, phantoms):
     assert {path: path.read_bytes() for path in tested.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_changed_predictions_do_not_come_out(spoilable, phantoms, monkeypatch, capsys):
     path = spoilable / "results" / "one" / PREDICTIONS
     saved = Predictions.load(path)
@@ -145,6 +146,7 @@ def test_changed_predictions_do_not_come_out(spoilable, phantoms, monkeypatch, c
     assert "0 of 1 results come out again" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_changed_table_does_not_come_out(spoilable, phantoms, monkeypatch, capsys):
     path = spoilable / "results" / "one" / METRICS
     table = pd.read_csv(path, index_col="finding")
@@ -154,6 +156,7 @@ def test_a_changed_table_does_not_come_out(spoilable, phantoms, monkeypatch, cap
     assert "Does NOT come out again: Effusion, mean." in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_another_device_is_allowed_more(spoilable, phantoms, monkeypatch, capsys):
     path = spoilable / "results" / "one" / PREDICTIONS
     saved = Predictions.load(path)
@@ -169,6 +172,7 @@ def retrain(folder, phantoms):
     checkpoint.save(path, {name: value * 0 for name, value in held.weights.items()}, held.about)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
@@ -195,6 +199,7 @@ def test_what_is_not_the_same_is_a_sentence(spoil, words, spoilable, phantoms, m
     assert not told.out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flag", "value", "words"),
     [
