@@ -1,4 +1,4 @@
-"""Fine-tune EEEA-Net-C2 (4.7 M parameters, a network for small computers) and keep the epoch with the best validation AUROC.
+"""Fine-tune EEEA-Net-C2 (4.7 M parameters) and keep the epoch with the best validation AUROC.
 
     python train-model.py                    # as the constants below say
     python train-model.py --batch-size 16    # any of them overridden; --help lists all

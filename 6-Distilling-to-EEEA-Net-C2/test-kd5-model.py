@@ -1,4 +1,4 @@
-"""Score the EEEA-Net-C2 that AutoFormerV2-base taught: AUROC, accuracy and F1 of each finding, from ten crops.
+"""Score the EEEA-Net-C2 that AutoFormerV2-base taught: AUROC, accuracy, F1 of each finding, from ten crops.
 
     python test-kd5-model.py              # as the constants below say
     python test-kd5-model.py --crops 1    # the centre alone: a tenth of the time

@@ -3,8 +3,9 @@
     python train-kd1-model.py                        # as the constants below say
     python train-kd1-model.py --distill-loss study   # any of them overridden; --help lists all
 
-The teacher comes from 1-EEEA-Net-C2/train-model.py. Leaves modeld1.pth (the best epoch), modeld1.log.csv and
-modeld1.last.pth (for --resume). On the real radiographs the study reports a mean test AUROC of 0.814 for this student.
+The teacher comes from 1-EEEA-Net-C2/train-model.py.
+Leaves modeld1.pth (the best epoch), modeld1.log.csv (a row an epoch) and modeld1.last.pth (for --resume).
+On the real radiographs the study reports a mean test AUROC of 0.814 for this student.
 """
 
 from cxr14 import training

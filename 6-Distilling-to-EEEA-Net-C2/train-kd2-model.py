@@ -3,8 +3,9 @@
     python train-kd2-model.py                        # as the constants below say
     python train-kd2-model.py --distill-loss study   # any of them overridden; --help lists all
 
-The teacher comes from 2-OFA-595/train-model.py. Leaves modeld2.pth (the best epoch), modeld2.log.csv and
-modeld2.last.pth (for --resume). On the real radiographs the study reports a mean test AUROC of 0.826 for this student.
+The teacher comes from 2-OFA-595/train-model.py.
+Leaves modeld2.pth (the best epoch), modeld2.log.csv (a row an epoch) and modeld2.last.pth (for --resume).
+On the real radiographs the study reports a mean test AUROC of 0.826 for this student.
 """
 
 from cxr14 import training

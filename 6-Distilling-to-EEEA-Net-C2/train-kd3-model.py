@@ -3,8 +3,9 @@
     python train-kd3-model.py                        # as the constants below say
     python train-kd3-model.py --distill-loss study   # any of them overridden; --help lists all
 
-The teacher comes from 3-CheXNet/train-model.py. Leaves modeld3.pth (the best epoch), modeld3.log.csv and
-modeld3.last.pth (for --resume). On the real radiographs the study reports a mean test AUROC of 0.837 for this student.
+The teacher comes from 3-CheXNet/train-model.py.
+Leaves modeld3.pth (the best epoch), modeld3.log.csv (a row an epoch) and modeld3.last.pth (for --resume).
+On the real radiographs the study reports a mean test AUROC of 0.837 for this student.
 """
 
 from cxr14 import training

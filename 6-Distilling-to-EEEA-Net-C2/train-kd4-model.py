@@ -3,8 +3,9 @@
     python train-kd4-model.py                        # as the constants below say
     python train-kd4-model.py --distill-loss study   # any of them overridden; --help lists all
 
-The teacher comes from 4-Visformer-small/train-model.py. Leaves modeld4.pth (the best epoch), modeld4.log.csv and
-modeld4.last.pth (for --resume). On the real radiographs the study reports a mean test AUROC of 0.823 for this student.
+The teacher comes from 4-Visformer-small/train-model.py.
+Leaves modeld4.pth (the best epoch), modeld4.log.csv (a row an epoch) and modeld4.last.pth (for --resume).
+On the real radiographs the study reports a mean test AUROC of 0.823 for this student.
 """
 
 from cxr14 import training

@@ -3,8 +3,9 @@
     python train-kd5-model.py                        # as the constants below say
     python train-kd5-model.py --distill-loss study   # any of them overridden; --help lists all
 
-The teacher comes from 5-AutoFormerV2-base/train-model.py. Leaves modeld5.pth (the best epoch), modeld5.log.csv and
-modeld5.last.pth (for --resume). On the real radiographs the study reports a mean test AUROC of 0.825 for this student.
+The teacher comes from 5-AutoFormerV2-base/train-model.py.
+Leaves modeld5.pth (the best epoch), modeld5.log.csv (a row an epoch) and modeld5.last.pth (for --resume).
+On the real radiographs the study reports a mean test AUROC of 0.825 for this student.
 """
 
 from cxr14 import training
