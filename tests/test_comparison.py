@@ -338,7 +338,9 @@ def test_main_finding_without_a_pair_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "missing", [{"teacher", "about"}, {"student", "validation"}, {"taught"}, {"patients"}], ids=" and ".join
+    "missing",
+    [{"teacher", "about"}, {"student", "validation"}, {"taught"}, {"patients"}],
+    ids=lambda names: " and ".join(sorted(names)),
 )
 def test_a_page_comes_out_whatever_is_missing(tmp_path, missing):
     how = {"radiographs": 9 if "patients" in missing else 60, "with_val": "validation" not in missing}
