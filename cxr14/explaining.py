@@ -19,19 +19,13 @@ from cxr14.explanation import Layer, Method, heat_maps, layer_for
 from cxr14.files import written_aside
 from cxr14.images import ImageSource, open_images
 from cxr14.labels import FINDINGS
-from cxr14.lists import ImageList, read_list, require_images
+from cxr14.lists import MARKS, ImageList, read_list, require_images
 from cxr14.localisation import Boxes, read_boxes
 from cxr14.overlays import MOST_ON_SHEET, SIDE, Look, contact_sheet, save_overlay
 from cxr14.settings import Count, from_script
 
 SHEET_FILE, INDEX_FILE, LOCALISATION_FILE = "contact-sheet.png", "explanations.csv", "localisation.csv"
 POSITIVE = "positive"
-
-_MARKS = {
-    "synthetic": "SYNTHETIC radiographs",
-    "tiny": "TINY list of {} radiographs",
-    "real": "{} radiographs",
-}
 
 
 @dataclass(kw_only=True)
@@ -212,7 +206,7 @@ def _draw(
         table.dropna(axis=1, how="all").to_csv(aside, index=False)
     about = explainer.about
     taught = f" taught by {about.teacher}" if about.teacher else ""
-    mark = _MARKS[image_list.kind].format(f"{len(image_list):,}")
+    mark = MARKS[image_list.kind].format(count=len(image_list))
     note = (
         f"{settings.method} at stride {explainer.layer.stride}, centre crop of {about.image_size} px (gray "
         "frame); above each picture the finding, its probability and its label. A map shows what speaks for "

@@ -24,6 +24,14 @@ _TINY = 1_000
 _SHOWN = 3
 
 
+# How the title of a table or a figure says what it rests on.
+MARKS = {
+    "synthetic": "SYNTHETIC radiographs",
+    "tiny": "TINY list of {count:,} radiographs",
+    "real": "{count:,} radiographs",
+}
+
+
 @dataclass(frozen=True)
 class ImageList:
     """The radiographs of one split with their labels.

@@ -20,8 +20,7 @@ from cxr14 import augment
 from cxr14.errors import InputError
 from cxr14.intervals import LEVEL, Resamples
 from cxr14.labels import FINDINGS
-from cxr14.phantom.dataset import BOX_NAMES
-from cxr14.phantom.radiograph import BOX_SIDE
+from cxr14.nih import BOX_NAMES, BOX_SIDE
 
 IOU_SHARE = 0.15
 """Share of a map's maximum above which it counts as looked at: Selvaraju et al. 2017, "Grad-CAM", section

@@ -13,7 +13,7 @@ from cxr14 import augment
 from cxr14.files import written_aside
 from cxr14.labels import FINDINGS
 from cxr14.localisation import Box, crop_start
-from cxr14.phantom.radiograph import BOX_SIDE
+from cxr14.nih import BOX_SIDE
 
 SIDE = 512
 """Pixels of an overlay: a radiograph in it is whole, and large enough to read."""

@@ -8,16 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from cxr14.errors import InputError
+from cxr14.lists import MARKS
 from cxr14.predictions import TEST, VALIDATION, Predictions, require_same_radiographs
 
 _FILE = "predictions-{split}.npz"
 
-# What a list's kind says in a title, and in a sentence.
-_MARKS = {
-    "synthetic": "SYNTHETIC radiographs",
-    "tiny": "TINY list of {count:,} radiographs",
-    "real": "{count:,} radiographs",
-}
+# What a list's kind says in a sentence.
 _WORTH = {
     "synthetic": "These radiographs are synthetic: they were drawn by a program. The figures show that the "
     "code works and say nothing about patients.",
@@ -119,7 +115,7 @@ class Section:
     @property
     def mark(self) -> str:
         """What every title says about the data."""
-        return _MARKS[self.kind].format(count=self.radiographs)
+        return MARKS[self.kind].format(count=self.radiographs)
 
     @property
     def worth(self) -> str:
@@ -173,8 +169,8 @@ def read_sections(results_dir: Path) -> list[Section]:
 def _read(path: Path) -> tuple[Run, list[str]]:
     test = Predictions.load(path)
     missing = [key for key in ("kind", "parameters", "macs") if key not in test.about]
-    if missing or test.about["kind"] not in _MARKS:
-        lacks = " and ".join(missing) if missing else f"a kind among {', '.join(_MARKS)}"
+    if missing or test.about["kind"] not in MARKS:
+        lacks = " and ".join(missing) if missing else f"a kind among {', '.join(MARKS)}"
         raise InputError(f"{path} does not tell {lacks}; run the stage's test script again.")
     beside = path.with_name(_FILE.format(split=VALIDATION))
     val = Predictions.load(beside) if beside.is_file() else None

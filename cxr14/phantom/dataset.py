@@ -24,6 +24,7 @@ from tqdm import tqdm
 from cxr14.errors import InputError
 from cxr14.files import written_aside
 from cxr14.labels import FINDINGS, NO_FINDING
+from cxr14.nih import BOX_NAMES
 from cxr14.phantom.knobs import Knobs, PhantomSettings
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 
@@ -37,8 +38,6 @@ ENTRY_HEADER = (
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
-# NIH's table of boxes says Infiltrate where its table of labels says Infiltration.
-BOX_NAMES = {"Infiltration": "Infiltrate"}
 
 _FILM_MM = 366.0  # side of the field of view: 2544 pixels of 0.139 mm at NIH, and as wide
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cxr14.labels import FINDINGS
+from cxr14.nih import BOX_SIDE
 from cxr14.phantom import acquisition, mimics, tissue, vessels
 from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
 from cxr14.phantom.canvas import Field, Grid, blur, bounds, rise
@@ -14,7 +15,6 @@ from cxr14.phantom.prevalence import misread, sample_findings
 from cxr14.phantom.signs import DRAW, RESHAPE, sample_sign
 
 IMAGES_A_PATIENT = 2
-BOX_SIDE = 1024  # NIH's boxes are in the pixels of its 1024 x 1024 images, whatever the size of ours
 
 # The order is part of what a seed means: append, do not insert.
 _STREAMS = (
