@@ -1,5 +1,6 @@
 """One process, or the many that torchrun starts: who am I, on which device, and what do the others say."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,5 +64,8 @@ def joined(device_name: str) -> Iterator[Processes]:
     distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(device, distributed.get_rank(), world)
+        distributed.barrier()  # whoever leaves early closes lines that others still listen on
     finally:
+        # A wrapped network that outlives the group waits for ever, now and then, when it goes.
+        gc.collect()
         distributed.destroy_process_group()

@@ -93,36 +93,48 @@ def _run(
     begin: Callable[[], tuple[nn.Module, Loss]],
 ) -> None:
     with joined(settings.device) as processes:
-        # The cheap looks first: a missing radiograph should not wait for a download of weights.
-        data = Data.read(settings)
-        torch.manual_seed(settings.seed)
-        model, loss = begin()
-        training = _assemble(settings, network, teacher, data, processes, model, loss)
-        if settings.resume:
-            training.resume()
-        elif processes.speaks and (left := snapshot.path_of(settings.ckpt_path)).exists():
-            print(f"{left} of an earlier training is going to be replaced; --resume would go on with it.")
+        # In a function of its own, so that all it made is gone before the processes part.
+        stopped = _train(settings, network, teacher, begin, processes)
+    if stopped:
+        sys.exit(128 + stopped)
+
+
+def _train(
+    settings: LoopSettings,
+    network: str,
+    teacher: str | None,
+    begin: Callable[[], tuple[nn.Module, Loss]],
+    processes: Processes,
+) -> int | None:
+    """Train, and return the number of the signal that ended it early."""
+    # The cheap looks first: a missing radiograph should not wait for a download of weights.
+    data = Data.read(settings)
+    torch.manual_seed(settings.seed)
+    model, loss = begin()
+    training = _assemble(settings, network, teacher, data, processes, model, loss)
+    left = snapshot.path_of(settings.ckpt_path)
+    if settings.resume:
+        training.resume()
+    elif processes.speaks and left.exists():
+        print(f"{left} of an earlier training is going to be replaced; --resume would go on with it.")
+    if processes.speaks:
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        print(
+            f"{network}: {parameters:,} parameters; {len(data.train)} {data.train.kind} radiographs to "
+            f"learn from, {len(data.val)} to choose the epoch on; {processes.world} x {processes.device}"
+        )
+    try:
+        progress = training.run()
+    except snapshot.Stopped as stopped:
         if processes.speaks:
-            parameters = sum(parameter.numel() for parameter in model.parameters())
-            print(
-                f"{network}: {parameters:,} parameters; {len(data.train)} {data.train.kind} radiographs to "
-                f"learn from, {len(data.val)} to choose the epoch on; {processes.world} x {processes.device}"
-            )
-        try:
-            progress = training.run()
-        except snapshot.Stopped as stopped:
-            if processes.speaks:
-                print(
-                    f"Stopped by {stopped}; the state is in {snapshot.path_of(settings.ckpt_path)}, "
-                    "go on with --resume.",
-                    file=sys.stderr,
-                )
-            sys.exit(128 + stopped.number)
-        if processes.speaks:
-            print(
-                f"Best epoch {progress.best_epoch} of {progress.epoch}: validation AUROC "
-                f"{progress.best_auroc:.3f}; kept in {settings.ckpt_path}"
-            )
+            print(f"Stopped by {stopped}; the state is in {left}, go on with --resume.", file=sys.stderr)
+        return stopped.number
+    if processes.speaks:
+        print(
+            f"Best epoch {progress.best_epoch} of {progress.epoch}: validation AUROC "
+            f"{progress.best_auroc:.3f}; kept in {settings.ckpt_path}"
+        )
+    return None
 
 
 def _assemble(

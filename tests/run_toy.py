@@ -1,18 +1,27 @@
 """The toy training as a process of its own, to be killed: python -m tests.run_toy FOLDER."""
 
 import sys
+import time
 from pathlib import Path
 
 import torch
 
-from cxr14 import snapshot
+from cxr14 import losses, snapshot
 from tests.toy import toy_settings, toy_training, weights_of
+
+STEP_SECONDS = 0.15
+
+
+def slow_loss(images, logits, labels):
+    """Return the usual loss, late enough for a step to be killed in."""
+    time.sleep(STEP_SECONDS)
+    return losses.binary_cross_entropy(images, logits, labels)
 
 
 def main(folder: str) -> None:
     """Train in `folder`, or go on there, and leave finished.pth."""
     settings = toy_settings(Path(folder), save_minutes=0)
-    training = toy_training(settings)
+    training = toy_training(settings, loss=slow_loss)
     if snapshot.path_of(settings.ckpt_path).exists():
         training.resume()
     print("ready", flush=True)

@@ -108,7 +108,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(undisturbed, tmp
     # Each process is real and is forked from a server that has imported torch once.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.run_toy"])
-    moments = np.random.default_rng(8).uniform(0.0, 0.8, 10)
+    # Ten times less than two steps leave some of the 20 for the last, undisturbed process.
+    moments = np.random.default_rng(8).uniform(0.0, 1.7 * run_toy.STEP_SECONDS, 10)
     for moment in [*moments, None]:
         process = context.Process(target=run_toy.main, args=(str(tmp_path),))
         process.start()
