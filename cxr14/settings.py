@@ -152,6 +152,10 @@ class TestSettings(RunSettings):
     """Folder that receives predictions and figures."""
     crops: Literal[1, 10]
     """10: four corners and the centre, each also mirrored, averaged; 1: the centre alone."""
+    threshold_rule: Literal["youden", "f1", "sensitivity"] = "youden"
+    """What the operating thresholds are best at on the validation list."""
+    target_sensitivity: float | None = None
+    """Sensitivity to reach, above 0 up to 1, for the rule of that name."""
 
 
 @dataclass(kw_only=True)

@@ -66,11 +66,15 @@ def _run(settings: TestSettings, network: str, teacher: str | None) -> None:
         answers = {VALIDATION: ask(val, VALIDATION), TEST: ask(test, TEST)}
         if not processes.speaks:
             return
-        thresholds = calibration.choose_thresholds(answers[VALIDATION])
+        thresholds = calibration.choose_thresholds(
+            answers[VALIDATION], settings.threshold_rule, settings.target_sensitivity
+        )
         temperatures = calibration.fit_temperatures(answers[VALIDATION])
         chosen = {
             "thresholds": thresholds.tolist(),
             "temperatures": temperatures.tolist(),
+            "threshold_rule": settings.threshold_rule,
+            "target_sensitivity": settings.target_sensitivity,
             "crops": settings.crops,
             "chosen_on": val.fingerprint,
         }

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from cxr14 import zoo
+from cxr14 import checkpoint, zoo
+from cxr14.labels import FINDINGS
 from cxr14.settings import ROOT
 from tests.conftest import run_python
 
@@ -85,8 +86,12 @@ def test_every_teacher_teaches_a_tiny_epoch(number, trained, phantoms, tmp_path)
     assert ended.returncode == 0, ended.stderr
     results = tmp_path / "results"
     flags = (*flags_of_test(phantoms), "--ckpt-path", tmp_path / "taught.pth", "--results-dir", results)
-    ended = run_python(f"test-kd{number}-model.py", *flags, "--crops", 1, cwd=KD)
+    rule = ("--threshold-rule", "sensitivity", "--target-sensitivity", 0.8) if number == 2 else ()
+    ended = run_python(f"test-kd{number}-model.py", *flags, "--crops", 1, *rule, cwd=KD)
     assert ended.returncode == 0, ended.stderr
+    kept = checkpoint.read(tmp_path / "taught.pth").about.extra["operating"]
+    assert kept["threshold_rule"] == ("sensitivity" if rule else "youden")
+    assert len(kept["thresholds"]) == len(FINDINGS)
     assert "synthetic radiographs" in ended.stdout
 
 
