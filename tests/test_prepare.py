@@ -551,7 +551,7 @@ def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(long_source, 
     source, clean = long_source
     chance = random.Random(0)
     killed, gone_on = 0, 0
-    for _ in range(20):
+    while killed < 20:  # a run that ended before it was killed does not count
         if (tmp_path / "images" / "store.csv").exists():
             shutil.rmtree(tmp_path / "images")
         before = rows_done(tmp_path)
@@ -562,14 +562,13 @@ def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(long_source, 
             if rows_done(tmp_path) > before or (tmp_path / "images" / "store.npy").exists():
                 break
             time.sleep(0.005)
-        time.sleep(chance.random() * 0.4)
+        time.sleep(chance.random() * 0.2)
         run.send_signal(signal.SIGKILL)
         killed += run.wait() == -signal.SIGKILL
         gone_on += before > 0
         if (tmp_path / "images" / "store.npy").exists() and not (tmp_path / "images" / "store.csv").exists():
             with pytest.raises(Exception, match="not complete"):
                 images.open_images(tmp_path / "images")
-    assert killed >= 10
     finished = run_python(SCRIPT, "--source", source, "--out", tmp_path, "--size", SIZE)
     assert finished.returncode == 0, finished.stderr
     assert store_bytes(tmp_path) == clean
