@@ -21,6 +21,9 @@ from cxr14.labels import FINDINGS
 VALIDATION, TEST = SPLITS = ("val", "test")
 """What a list is for; thresholds and temperatures are chosen on the first alone."""
 
+PREDICTIONS_FILE = "predictions-{split}.npz"
+"""What a test script calls them in its folder of results."""
+
 _FORMAT = "cxr14 predictions 1"
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error)
 _PER_RADIOGRAPH = ("names", "patients", "labels", "probabilities", "logits")

@@ -17,11 +17,10 @@ from cxr14.errors import InputError, spoken_errors
 from cxr14.files import fingerprint, written_aside
 from cxr14.images import ImageSource, open_images
 from cxr14.lists import ImageList, read_list, require_disjoint
-from cxr14.predictions import TEST, VALIDATION, Predictions
+from cxr14.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
 from cxr14.processes import Processes, joined
 from cxr14.settings import TaughtTestSettings, TestSettings, from_script
 
-PREDICTIONS_FILE = "predictions-{split}.npz"
 METRICS_FILE = "metrics.csv"
 
 # What the study prints, in its words, and the column of the metrics' table that holds it.

@@ -14,10 +14,10 @@ from cxr14.errors import InputError, spoken_errors
 from cxr14.files import fingerprint
 from cxr14.images import ImageSource, open_images
 from cxr14.lists import ImageList, read_list
-from cxr14.predictions import TEST, Predictions
+from cxr14.predictions import PREDICTIONS_FILE, TEST, Predictions
 from cxr14.processes import Processes
 from cxr14.settings import Count, TestSettings, Whole, from_script
-from cxr14.testing import METRICS_FILE, PREDICTIONS_FILE, Asking
+from cxr14.testing import METRICS_FILE, Asking
 
 SAME_DEVICE = 1e-6
 """Most that an AUROC may differ on the device it was measured on. At worst the same numbers are added in

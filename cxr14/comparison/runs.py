@@ -9,9 +9,7 @@ import numpy as np
 
 from cxr14.errors import InputError
 from cxr14.lists import MARKS
-from cxr14.predictions import TEST, VALIDATION, Predictions, require_same_radiographs
-
-_FILE = "predictions-{split}.npz"
+from cxr14.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions, require_same_radiographs
 
 # What a list's kind says in a sentence.
 _WORTH = {
@@ -153,7 +151,7 @@ def read_sections(results_dir: Path) -> list[Section]:
     Raises:
         InputError: there are none, a file is damaged, or one tells too little about itself.
     """
-    paths = sorted(results_dir.rglob(_FILE.format(split=TEST)))
+    paths = sorted(results_dir.rglob(PREDICTIONS_FILE.format(split=TEST)))
     if not paths:
         raise InputError(f"there are no predictions below {results_dir}; run a stage's test-model.py first.")
     groups: dict[str, list[Run]] = {}
@@ -172,7 +170,7 @@ def _read(path: Path) -> tuple[Run, list[str]]:
     if missing or test.about["kind"] not in MARKS:
         lacks = " and ".join(missing) if missing else f"a kind among {', '.join(MARKS)}"
         raise InputError(f"{path} does not tell {lacks}; run the stage's test script again.")
-    beside = path.with_name(_FILE.format(split=VALIDATION))
+    beside = path.with_name(PREDICTIONS_FILE.format(split=VALIDATION))
     val = Predictions.load(beside) if beside.is_file() else None
     why = _why_not(val, test)
     run = Run(path.parent, test, None if why else val)
