@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cxr14 import augment, checkpoint, losses, snapshot, zoo
+from cxr14 import augment, checkpoint, devices, losses, snapshot, zoo
 from cxr14.dataset import Batches
 from cxr14.errors import InputError, spoken_errors
 from cxr14.learner import Learner
@@ -38,7 +38,7 @@ def main(build_model: Callable[..., nn.Module], script: Mapping[str, Any]) -> No
         settings = from_script(TrainSettings, script)
         network = zoo.name_of(build_model)
 
-        def begin() -> tuple[nn.Module, Loss]:
+        def begin(_: torch.device) -> tuple[nn.Module, Loss]:
             model = _student(network, settings, settings.init_checkpoint)
             return model, losses.binary_cross_entropy
 
@@ -54,7 +54,7 @@ def distil(script: Mapping[str, Any]) -> None:
     with spoken_errors():
         settings = from_script(DistillSettings, script)
 
-        def begin() -> tuple[nn.Module, Loss]:
+        def begin(device: torch.device) -> tuple[nn.Module, Loss]:
             teacher, held = checkpoint.load(settings.teacher_ckpt_path, settings.teacher)
             if held.about.image_size != settings.image_size:
                 raise InputError(
@@ -62,7 +62,7 @@ def distil(script: Mapping[str, Any]) -> None:
                     f"{settings.image_size}: both see the same crops, so set IMAGE_SIZE to the teacher's."
                 )
             student = _student(settings.student, settings, settings.student_ckpt_path)
-            return student, losses.Distillation([teacher], _comparison(settings))
+            return student, losses.Distillation([devices.place(teacher, device)], _comparison(settings))
 
         _run(settings, settings.student, settings.teacher, begin)
 
@@ -90,7 +90,7 @@ def _run(
     settings: LoopSettings,
     network: str,
     teacher: str | None,
-    begin: Callable[[], tuple[nn.Module, Loss]],
+    begin: Callable[[torch.device], tuple[nn.Module, Loss]],
 ) -> None:
     with joined(settings.device) as processes:
         # In a function of its own, so that all it made is gone before the processes part.
@@ -103,14 +103,14 @@ def _train(
     settings: LoopSettings,
     network: str,
     teacher: str | None,
-    begin: Callable[[], tuple[nn.Module, Loss]],
+    begin: Callable[[torch.device], tuple[nn.Module, Loss]],
     processes: Processes,
 ) -> int | None:
     """Train, and return the number of the signal that ended it early."""
     # The cheap looks first: a missing radiograph should not wait for a download of weights.
     data = Data.read(settings)
     torch.manual_seed(settings.seed)
-    model, loss = begin()
+    model, loss = begin(processes.device)
     training = _assemble(settings, network, teacher, data, processes, model, loss)
     left = snapshot.path_of(settings.ckpt_path)
     if settings.resume:
