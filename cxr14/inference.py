@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from tqdm import tqdm
 
-from cxr14 import augment, devices
+from cxr14 import augment
 from cxr14.dataset import Batches
 from cxr14.processes import Processes
 
@@ -39,7 +39,7 @@ def predict(
         for batch in batches.epoch(0):
             images, _, index = batch.to(processes.device)
             logits = _forward(model, images, image_size, crops)
-            parts.append((index, logits.double().cpu()))
+            parts.append((index, logits.cpu().double()))
             bar.update()
     gathered = [part for share in processes.gather(parts) for part in share]
     order = torch.cat([index for index, _ in gathered])
@@ -53,10 +53,10 @@ def _forward(model: nn.Module, images: Tensor, image_size: int, crops: int) -> T
         views = augment.centre_crop(images, image_size)[:, None]  # (B, 1, S, S)
     else:
         views = augment.ten_crops(images, image_size)  # (B, 10, S, S)
-    # One crop of each radiograph at a time: all ten at once would take ten times the memory.
-    with devices.autocast(images.device):
-        logits = [model(augment.normalise(view)) for view in views.unbind(dim=1)]
-    return mean_logit(torch.stack(logits, dim=1).float())
+    # One crop of each radiograph at a time: all ten at once would take ten times the memory. In float32 on a
+    # GPU too: bfloat16 has 8 significant bits, and radiographs that it cannot tell apart would tie in AUROC.
+    logits = [model(augment.normalise(view)) for view in views.unbind(dim=1)]
+    return mean_logit(torch.stack(logits, dim=1))
 
 
 def mean_logit(logits: Tensor) -> Tensor:
