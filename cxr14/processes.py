@@ -61,7 +61,9 @@ def joined(device_name: str) -> Iterator[Processes]:
     if device.type == "cuda":
         device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
         torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        distributed.init_process_group("nccl", device_id=device)
+    else:
+        distributed.init_process_group("gloo")
     try:
         yield Processes(device, distributed.get_rank(), world)
         distributed.barrier()  # whoever leaves early closes lines that others still listen on
