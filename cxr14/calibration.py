@@ -57,12 +57,7 @@ def choose_thresholds(
         fit it.
     """
     _require_validation(predictions, "thresholds")
-    if rule not in ("youden", "f1", "sensitivity"):
-        raise InputError(f"{rule!r} is no rule for a threshold; take youden, f1 or sensitivity.")
-    if rule == "sensitivity" and (target is None or not 0 < target <= 1):
-        raise InputError(f"the rule sensitivity needs a target above 0, up to 1; {target} is none.")
-    if rule != "sensitivity" and target is not None:
-        raise InputError(f"the rule {rule} takes no target; only sensitivity does.")
+    require_rule(rule, target)
     thresholds = np.full(len(predictions.findings), np.nan)
     for finding, (labels, probabilities) in enumerate(
         zip(predictions.labels.T == 1, predictions.probabilities.T, strict=True)
@@ -71,6 +66,20 @@ def choose_thresholds(
             cuts, outcome = _all_cuts(labels, probabilities)
             thresholds[finding] = cuts[_best(outcome, rule, target)]
     return thresholds
+
+
+def require_rule(rule: Rule, target: float | None) -> None:
+    """Make sure that rule and target of `choose_thresholds` go together, before any work is done for them.
+
+    Raises:
+        InputError: an unknown rule, or a target that does not fit it.
+    """
+    if rule not in ("youden", "f1", "sensitivity"):
+        raise InputError(f"{rule!r} is no rule for a threshold; take youden, f1 or sensitivity.")
+    if rule == "sensitivity" and (target is None or not 0 < target <= 1):
+        raise InputError(f"the rule sensitivity needs a target above 0, up to 1; {target} is none.")
+    if rule != "sensitivity" and target is not None:
+        raise InputError(f"the rule {rule} takes no target; only sensitivity does.")
 
 
 def fit_temperatures(predictions: Predictions) -> np.ndarray:

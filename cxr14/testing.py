@@ -54,6 +54,7 @@ def main_taught(script: Mapping[str, Any]) -> None:
 
 
 def _run(settings: TestSettings, network: str, teacher: str | None) -> None:
+    calibration.require_rule(settings.threshold_rule, settings.target_sensitivity)
     with joined(settings.device) as processes:
         val, test = read_list(settings.val_image_list), read_list(settings.test_image_list)
         require_disjoint(val, test)

@@ -23,6 +23,11 @@ def run_python(*words, cwd=ROOT, **environment):
     )
 
 
+def pytest_collection_modifyitems(items):
+    """Begin with the files that take long, so that no process is left alone with one at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def nih_mini() -> Path:
     """The folder of 680 real radiographs, as NIH ships them."""

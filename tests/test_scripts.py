@@ -174,6 +174,13 @@ def test_an_untrained_network_is_never_scored(phantoms, tmp_path, monkeypatch, c
     assert not (tmp_path / "results").exists()
 
 
+def test_a_rule_without_its_target_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+    script = ROOT / zoo.NAMES[0] / "test-model.py"
+    flags = ("--ckpt-path", tmp_path / "none.pth", "--threshold-rule", "sensitivity")
+    assert run_here(script, *flags, monkeypatch=monkeypatch) == 2
+    assert "the rule sensitivity needs a target" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_a_checkpoint_of_another_network_is_refused(trained, phantoms, tmp_path, monkeypatch, capsys):
     flags = (*flags_of_test(phantoms), "--results-dir", tmp_path / "results", "--ckpt-path")
