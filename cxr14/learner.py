@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from timm.layers import convert_sync_batchnorm
 from timm.optim import create_optimizer_v2
 from timm.scheduler import CosineLRScheduler
 from timm.utils import ModelEmaV3
@@ -28,6 +29,9 @@ class Learner:
         settings: everything a person can set.
         processes: this process among those that train together.
         steps_per_epoch: batches in an epoch.
+
+    Raises:
+        InputError: BatchNorm is to be synchronised between processes that have no GPU.
     """
 
     def __init__(
@@ -38,7 +42,7 @@ class Learner:
         self._pictures: Tensor | None = None
         self.model = devices.place(model, processes.device)
         if settings.sync_batchnorm and processes.world > 1:
-            self.model = nn.SyncBatchNorm.convert_sync_batchnorm(self.model)
+            self.model = _synchronised(self.model, processes.device)
         self.ema = ModelEmaV3(self.model, settings.ema_decay, use_warmup=True) if settings.ema_decay else None
         self.net = torch.compile(self.model) if settings.compile else self.model
         if processes.world > 1:
@@ -137,6 +141,13 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.step_update(number)
         _set_random_state(state["random"][self.processes.rank])
+
+
+def _synchronised(model: nn.Module, device: torch.device) -> nn.Module:
+    if device.type != "cuda":
+        raise InputError("SYNC_BATCHNORM joins the batches of GPUs; on this device leave it False.")
+    # Not torch's own conversion: it would drop the activations that timm's BatchNorm layers carry.
+    return convert_sync_batchnorm(model)
 
 
 def _generator(*numbers: int) -> torch.Generator:

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14 import checkpoint, devices, inference, losses, training, zoo
+from cxr14 import checkpoint, devices, inference, learner, losses, training, zoo
+from cxr14.errors import InputError
 from cxr14.labels import FINDINGS
 from cxr14.learner import Learner
 from cxr14.processes import Processes
@@ -32,10 +33,10 @@ def no_autocast_on_meta(monkeypatch):
 
 def step_on_meta(model, loss, settings):
     """Take one step and return its loss."""
-    learner = Learner(model, loss, settings, Processes(META), steps_per_epoch=1)
+    one = Learner(model, loss, settings, Processes(META), steps_per_epoch=1)
     images = torch.zeros(settings.batch_size, SIDE, SIDE, dtype=torch.uint8, device=META)
     labels = torch.zeros(settings.batch_size, len(FINDINGS), device=META)
-    return learner.step(images, labels, settings.batch_size, epoch=0, batch=0, number=0)
+    return one.step(images, labels, settings.batch_size, epoch=0, batch=0, number=0)
 
 
 @pytest.mark.parametrize("changes", [{}, {"accumulate": 2}])
@@ -71,6 +72,22 @@ def test_a_teacher_looks_where_its_student_learns(tmp_path, monkeypatch):
     student, loss = begun[0](META)
     assert isinstance(student, torch.nn.Module)
     assert step_on_meta(student, loss, settings).device == META
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_synchronised_batchnorm_leaves_a_network_its_function(name):
+    """Its sums over processes need GPUs; what it does to one radiograph in eval does not."""
+    model = zoo.build(name, pretrained=False, image_size=64).eval()
+    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = model(images)
+        after = learner._synchronised(model, torch.device("cuda"))(images)
+    assert torch.equal(before, after)
+
+
+def test_synchronised_batchnorm_without_gpus_is_a_sentence():
+    with pytest.raises(InputError, match="SYNC_BATCHNORM"):
+        learner._synchronised(toy_network(), torch.device("cpu"))
 
 
 @needs_gpu
