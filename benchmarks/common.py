@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -11,7 +12,13 @@ import torch
 from cxr14 import devices
 from cxr14.files import written_aside
 
-RESULTS = Path(__file__).parent / "results"
+
+@dataclass(kw_only=True)
+class Settings:
+    """What every benchmark can be told."""
+
+    keep_in: Path = Path(__file__).parent / "results"
+    """Folder of the result."""
 
 
 def synchronise(device: torch.device) -> None:
@@ -20,28 +27,16 @@ def synchronise(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def processor() -> str:
-    """Return the processor's name as its maker gives it."""
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"model name\s*: (.+)", info.read_text()) if info.is_file() else None
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def machine(device: torch.device) -> dict[str, object]:
-    """Return what a reader needs to know of the machine."""
-    return {
-        "device": devices.describe(device) if device.type == "cuda" else processor(),
+def keep_result(settings: Settings, name: str, device: torch.device, content: dict[str, object]) -> None:
+    """Print a result and write it as NAME-DEVICE.json, with what a reader needs to know of the machine."""
+    machine = {
+        "device": devices.describe(device),
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-
-
-def keep_result(name: str, device: torch.device, content: dict[str, object]) -> None:
-    """Print a result and write it to benchmarks/results/NAME-DEVICE.json."""
-    content = {"machine": machine(device), **content}
-    text = json.dumps(content, indent=2)
+    text = json.dumps({"machine": machine, **content}, indent=2)
     print(text)
-    label = re.sub(r"\W+", "-", devices.describe(device)).lower()
-    with written_aside(RESULTS / f"{name}-{label}.json") as aside:
+    label = "cpu" if device.type == "cpu" else re.sub(r"\W+", "-", devices.describe(device)).lower()
+    with written_aside(settings.keep_in / f"{name}-{label}.json") as aside:
         aside.write_text(text + "\n")

@@ -1,10 +1,25 @@
-"""A folder laid out as NIH ships its own, of any length, out of a few files."""
+"""Radiographs to work on: drawn ones, and a folder of any length as NIH ships its own, out of a few files."""
 
 from pathlib import Path
 
-from cxr14.labels import NO_FINDING
+from PIL import Image
 
+from cxr14.labels import NO_FINDING
+from cxr14.phantom import DIFFICULTIES, render
+
+DRAWN_SIDE = 256
 PATIENT_IMAGES = 4  # NIH has 3.6 radiographs a patient
+
+
+def draw_radiographs(folder: Path, count: int, side: int) -> list[Path]:
+    """Draw synthetic radiographs as PNG files; resized from 256 px, for only their decoding matters."""
+    folder.mkdir(parents=True)
+    for index in range(count):
+        film = Image.fromarray(render(index, 0, DIFFICULTIES["standard"], DRAWN_SIDE).image)
+        if side != DRAWN_SIDE:
+            film = film.resize((side, side), Image.Resampling.BICUBIC)
+        film.save(folder / f"synthetic_{index:08d}_000.png")
+    return sorted(folder.glob("*.png"))
 
 
 def repeat_as_nih(folder: Path, files: list[Path], count: int) -> Path:

@@ -12,11 +12,12 @@ import time
 
 import numpy as np
 import torch
+import tyro
 from scipy.stats import norm
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
-from benchmarks.common import keep_result
+from benchmarks.common import Settings, keep_result
 from cxr14.delong import delong_interval
 from cxr14.intervals import LEVEL, RESAMPLES, Resamples, bootstrap_auroc, paired_difference
 
@@ -114,7 +115,7 @@ def speed() -> dict[str, float]:
     }
 
 
-def main() -> None:
+def main(settings: Settings) -> None:
     """Measure, print and keep."""
     figures = {
         "resamples, patients": [RESAMPLES, PATIENTS],
@@ -122,8 +123,8 @@ def main() -> None:
         "speed": speed(),
         f"coverage of {LEVEL:.0%} intervals over {SETS} simulated sets": coverage(),
     }
-    keep_result("intervals", torch.device("cpu"), figures)
+    keep_result(settings, "intervals", torch.device("cpu"), figures)
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Settings, description=__doc__))

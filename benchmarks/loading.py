@@ -7,15 +7,17 @@ The contestants take turns on one core in one process; the median of the rounds 
 time, so that a busy machine changes little:
   usual 1024   PIL and torchvision from PNG as NIH ships them, an image a time: resize, crop, flip, normalise;
   usual 256    the same from PNG reduced to 256 px;
-  ours         from the packed store to a normalised float batch: read, cut, normalise;
+  ours         from the packed store to a normalised float batch: read, cut, normalise; once contiguous, as
+               the usual ones are, and once with the channels last, as the training loop fills it;
   host         what is left of ours for the CPU when a GPU cuts and normalises: read and draw the crops.
 Then the store read by 0, 1 and 2 processes; and packing, as prepare.py does it, against bare decoding and
-resizing, by the clock and by the processors' time.
+resizing, both on all cores, by the clock and by the processors' time.
 Writes benchmarks/results/loading-cpu.json; 2 minutes on 2 cores.
 """
 
 import os
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -29,16 +31,15 @@ import numpy as np
 import torch
 import tyro
 from PIL import Image
-from torchvision import transforms
 
-from benchmarks.common import keep_result
-from benchmarks.folders import repeat_as_nih
-from cxr14 import augment
+from benchmarks.common import Settings, keep_result
+from benchmarks.folders import draw_radiographs, repeat_as_nih
+from benchmarks.usual import usual_pipeline
+from cxr14 import augment, devices
 from cxr14.dataset import Batches
 from cxr14.images import PackedImages, decode, open_images, resize
 from cxr14.labels import FINDINGS
 from cxr14.lists import ImageList
-from cxr14.phantom import DIFFICULTIES, render
 
 FILE_SIDE, STORE_SIDE, IMAGE_SIZE, SMALLEST_CROP = 1024, 256, 224, 0.5
 STORED = 2048  # rows of the store that ours draws from: 134 MB, more than any cache of the processor
@@ -52,34 +53,32 @@ source = Path(sys.argv[1])
 origins = find_origins(source / "images", {STORE_SIDE})
 pack(origins, origins[0].sizes, source / "store", {STORE_SIDE}, os.cpu_count())
 """
+BARE = f"""
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from cxr14.images import decode, resize
+
+def work(path):
+    resize(decode(path), {STORE_SIDE})
+
+with ProcessPoolExecutor(os.cpu_count()) as pool:
+    list(pool.map(work, Path(sys.argv[1], "images").iterdir(), chunksize=16))
+"""
 
 
 @dataclass(kw_only=True)
-class LoadingSettings:
+class LoadingSettings(Settings):
     """What this benchmark can be told."""
 
     originals: Path | None = None
     """Folder of 1024 px PNG files; None draws 24 synthetic ones."""
     batch_size: int = 64
     """Radiographs in one batch of ours."""
-    rounds: int = 5
+    rounds: int = 7
     """How often the contestants take turns."""
-    prepared: int = 2400
+    prepared: int = 1200
     """Radiographs that are packed, the originals over and over."""
-
-
-def usual_pipeline() -> Callable[[Path], torch.Tensor]:
-    """Return the pipeline that most repositories of this kind have, from a file to (3, 224, 224) float32."""
-    transform = transforms.Compose(
-        [
-            transforms.Resize(STORE_SIDE),
-            transforms.RandomResizedCrop(IMAGE_SIZE, scale=(SMALLEST_CROP, 1.0)),
-            transforms.RandomHorizontalFlip(),
-            transforms.ToTensor(),
-            transforms.Normalize(augment.MEAN, augment.STD),
-        ]
-    )
-    return lambda path: transform(Image.open(path).convert("RGB"))
 
 
 class Ours:
@@ -90,7 +89,9 @@ class Ours:
         self.names = sorted(images.names)
         self.order = np.random.default_rng(0)
         self.generator = torch.Generator().manual_seed(0)
-        self.buffer = torch.empty(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE)
+        size = (batch_size, IMAGE_SIZE, IMAGE_SIZE)
+        self.contiguous = torch.empty(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE)
+        self.channels_last = augment.room_for(torch.empty(size, dtype=torch.uint8))
 
     def host(self) -> tuple[torch.Tensor, augment.Crops]:
         """Read a batch in random order and draw its crops."""
@@ -98,20 +99,10 @@ class Ours:
         gray = torch.from_numpy(self.images.read(chosen, STORE_SIDE))
         return gray, augment.draw_crops(len(gray), STORE_SIDE, SMALLEST_CROP, self.generator)
 
-    def batch(self) -> torch.Tensor:
+    def batch(self, buffer: torch.Tensor) -> torch.Tensor:
         """Read, cut and normalise a batch."""
         gray, crops = self.host()
-        return augment.normalise(augment.cut(gray, crops, IMAGE_SIZE), self.buffer)
-
-
-def draw_originals(folder: Path) -> list[Path]:
-    """Draw synthetic radiographs and enlarge them to NIH's size; only their decoding matters."""
-    folder.mkdir()
-    for index in range(24):
-        film = Image.fromarray(render(index, 0, DIFFICULTIES["standard"], STORE_SIDE).image)
-        film = film.resize((FILE_SIDE, FILE_SIDE), Image.Resampling.BICUBIC)
-        film.save(folder / f"synthetic_{index:08d}_000.png")
-    return sorted(folder.glob("*.png"))
+        return augment.normalise(augment.cut(gray, crops, IMAGE_SIZE), buffer)
 
 
 def reduce_to(folder: Path, originals: list[Path]) -> list[Path]:
@@ -135,11 +126,12 @@ def one_core(
     originals: list[Path], reduced: list[Path], images: PackedImages, rounds: int, batch_size: int
 ) -> dict:
     """Let the contestants take turns; return the median milliseconds of each and their ratios."""
-    usual, ours = usual_pipeline(), Ours(images, batch_size)
+    usual, ours = usual_pipeline(IMAGE_SIZE, SMALLEST_CROP), Ours(images, batch_size)
     contestants = {
         "usual 1024": (lambda: [usual(path) for path in originals], len(originals)),
         "usual 256": (lambda: [usual(path) for path in reduced * 4], len(reduced) * 4),
-        "ours": (lambda: [ours.batch() for _ in range(8)], 8 * batch_size),
+        "ours": (lambda: [ours.batch(ours.contiguous) for _ in range(8)], 8 * batch_size),
+        "ours, channels last": (lambda: [ours.batch(ours.channels_last) for _ in range(8)], 8 * batch_size),
         "host": (lambda: [ours.host() for _ in range(16)], 16 * batch_size),
     }
     times = {name: [] for name in contestants}
@@ -188,65 +180,63 @@ def reading_processes(images: PackedImages, batch_size: int) -> dict[str, float]
     }
 
 
-def bare(originals: list[Path]) -> None:
-    """Decode and resize, and nothing else."""
-    for path in originals:
-        resize(decode(path), STORE_SIDE)
-
-
-def pack_in_a_process(source: Path) -> tuple[float, float]:
-    """Pack a folder on all cores; return the seconds it takes, of the clock and of the processors."""
+def on_all_cores(script: str, source: Path) -> np.ndarray:
+    """Run a script over the radiographs of a folder; return seconds, of the clock and of the processors."""
+    shutil.rmtree(source / "store", ignore_errors=True)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.perf_counter()
-    subprocess.run([sys.executable, "-c", PACK, source], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", script, source], check=True, capture_output=True)
     taken, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return np.array([taken, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime])
 
 
-def preparing(folder: Path, originals: list[Path], count: int) -> dict[str, float]:
-    """Compare what prepare.py does to each radiograph, on all cores, with bare decoding and resizing on one.
+def preparing(folder: Path, originals: list[Path], count: int, rounds: int) -> dict[str, float]:
+    """Compare what prepare.py does to each radiograph with bare decoding and resizing, both on all cores.
 
     What an image takes is the slope between two counts: starting the processes takes as long for any.
     """
-    cores, few, work = len(os.sched_getaffinity(0)), count // 6, originals * 8
-    bare_processor = milliseconds(lambda: bare(work), len(work))
-    bare_clock = milliseconds(lambda: bare(work), len(work), time.perf_counter)
-    small = pack_in_a_process(repeat_as_nih(folder / "few", originals, few))
-    large = pack_in_a_process(repeat_as_nih(folder / "many", originals, count))
-    clock, processors = ((b - a) / (count - few) * 1e3 for a, b in zip(small, large, strict=True))
+    few = count // 6
+    small, large = (repeat_as_nih(folder / str(n), originals, n) for n in (few, count))
+    slopes = {"bare": [], "packing": []}
+    for _ in range(rounds):
+        for name, script in (("bare", BARE), ("packing", PACK)):
+            taken = on_all_cores(script, large) - on_all_cores(script, small)
+            slopes[name].append(taken / (count - few) * 1e3)
+    bare, packing = (np.median(slopes[name], axis=0) for name in slopes)
+    cores = len(os.sched_getaffinity(0))
     return {
         "cores": cores,
-        "bare ms an image": bare_clock,
-        "bare ms an image, of the processor": bare_processor,
-        "packing ms an image and core": clock * cores,
-        "packing ms an image, of the processors": processors,
-        "seconds for the processes to start": small[0] - clock * few / 1e3,
-        "packing over bare, per core": bare_clock / (clock * cores),
-        "packing over bare, by the processors' time": bare_processor / processors,
+        "bare ms an image and core": bare[0] * cores,
+        "bare ms an image, of the processors": bare[1],
+        "packing ms an image and core": packing[0] * cores,
+        "packing ms an image, of the processors": packing[1],
+        "packing over bare, by the clock": bare[0] / packing[0],
+        "packing over bare, by the processors' time": bare[1] / packing[1],
     }
 
 
 def main(settings: LoadingSettings) -> None:
     """Run it all and keep the result."""
     torch.set_num_threads(1)
+    devices.choose("cpu")  # memory is kept as it is in a training
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         originals = (
             sorted(settings.originals.glob("*.png"))
             if settings.originals
-            else draw_originals(folder / "drawn")
+            else draw_radiographs(folder / "drawn", 24, FILE_SIDE)
         )
         reduced = reduce_to(folder / "reduced", originals)
         stored = repeat_as_nih(folder / "stored", reduced, STORED)
-        pack_in_a_process(stored)
+        on_all_cores(PACK, stored)
         images = open_images(stored / "store")
         content = {
             "originals": settings.originals.name if settings.originals else "synthetic",
             "one core": one_core(originals, reduced, images, settings.rounds, settings.batch_size),
             "reading the store, ms an image": reading_processes(images, settings.batch_size),
-            "preparing": preparing(folder, originals, settings.prepared),
+            "preparing": preparing(folder, originals, settings.prepared, settings.rounds // 2),
         }
-    keep_result("loading", torch.device("cpu"), content)
+    keep_result(settings, "loading", torch.device("cpu"), content)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,9 @@ import time
 from pathlib import Path
 
 import torch
+import tyro
 
-from benchmarks.common import keep_result
+from benchmarks.common import Settings, keep_result
 from cxr14.settings import ROOT
 from tests.simulated_runs import NETWORKS, save_study
 
@@ -22,7 +23,7 @@ RADIOGRAPHS = 25_596
 GOAL_SECONDS = 60
 
 
-def main() -> None:
+def main(settings: Settings) -> None:
     """Measure, print and keep."""
     with tempfile.TemporaryDirectory() as folder:
         save_study(Path(folder), radiographs=RADIOGRAPHS)
@@ -41,8 +42,8 @@ def main() -> None:
             "report.html, MB": (Path(folder) / "report.html").stat().st_size / 1e6,
             "peak memory, GiB": resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20,
         }
-    keep_result("report", torch.device("cpu"), figures)
+    keep_result(settings, "report", torch.device("cpu"), figures)
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(Settings, description=__doc__))

@@ -1,17 +1,22 @@
 """How near the training loop comes to the bare network, and how far it leaves the usual loop behind.
 
-    python -m benchmarks.training                       # about 15 minutes on 2 cores
+    python -m benchmarks.training                               # about 15 minutes on 2 cores
     python -m benchmarks.training --networks 1-EEEA-Net-C2
-    python -m benchmarks.training --batch-size 512 --rounds 5       # on a GPU
+    python -m benchmarks.training --batch-size 512              # on a GPU
 
-The contestants take turns in one process, and the median of the rounds counts:
-  bare     forward, loss, backward and optimiser on one resident batch, as fast as the network allows;
-  loop     the real loop over the packed store: crops, flips, bar, losses read; validation aside;
-  usual    the study's loop: 1024 px PNG through PIL and torchvision with 4 workers, float32, contiguous;
-and for the distillation the student's bare step, the teacher's forward, and the taught step.
+Contestants:
+  bare      forward, loss, backward and optimiser on one resident batch, as fast as the network allows;
+  loop      the real loop over the packed store: crops, flips, bar, losses read; validation aside;
+  usual     the study's loop: 1024 px PNG through PIL and torchvision with 4 workers, float32, contiguous;
+  compiled  the bare step of a network that torch.compile has seen;
+and for the distillation the student's bare step, the teacher's forward, and the loop with both.
+
+A shared machine is now faster, now slower. So the others take their steps between the loop's own, and a ratio
+is the median over neighbours in time; only `usual`, whose workers read ahead, takes turns with the loop.
 The radiographs are synthetic; only time is measured. Writes benchmarks/results/training-DEVICE.json.
 """
 
+import itertools
 import statistics
 import tempfile
 import time
@@ -23,56 +28,97 @@ from pathlib import Path
 import numpy as np
 import torch
 import tyro
-from PIL import Image
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch import nn
 
-from benchmarks.common import keep_result, synchronise
+from benchmarks import usual
+from benchmarks.common import Settings, keep_result, synchronise
+from benchmarks.folders import draw_radiographs
 from cxr14 import augment, devices, losses, profile, zoo
-from cxr14.dataset import Batches
+from cxr14.dataset import Batch, Batches
 from cxr14.images import open_images
 from cxr14.labels import FINDINGS
 from cxr14.learner import Learner
 from cxr14.lists import ImageList
-from cxr14.loop import Data, Progress, Training
+from cxr14.loop import Data, Training
 from cxr14.origins import find_origins
 from cxr14.packing import pack
-from cxr14.phantom import DIFFICULTIES, render
 from cxr14.processes import Processes
 from cxr14.settings import STUDENT, TrainSettings
 
 TEACHER = "3-CheXNet"
 FILES, FILE_SIDE, STORE_SIDE = 64, 1024, 256
-USUAL_WORKERS = 4  # as in the study's scripts
+TURNS = 3  # of the loop and the usual one
 
 
 @dataclass(kw_only=True)
-class BenchmarkSettings:
+class TrainingSettings(Settings):
     """What this benchmark can be told."""
 
     networks: tuple[str, ...] = zoo.NAMES
-    """Folders of the networks to time; the usual loop and the distillation go with the student's."""
+    """Folders of the networks to time; all that is not bare step or loop goes with the student's."""
     device: str = "auto"
     """As in a train script."""
     image_size: int = 224
     """Side of the square that the networks see, in pixels."""
     batch_size: int = 32
     """Radiographs in one step."""
-    rounds: int = 3
-    """How often the contestants take turns."""
-    seconds: float = 8.0
-    """About how long each turn takes."""
+    seconds: float = 60.0
+    """About how long each comparison takes."""
+
+
+class Between:
+    """The batches of a training, with steps of others between the loop's.
+
+    Args:
+        batches: a multiple of `group`.
+        others: their steps, by name.
+        group: steps that each takes in a row.
+        device: where all of them compute.
+    """
+
+    def __init__(
+        self, batches: Batches, others: dict[str, Callable[[], None]], group: int, device: torch.device
+    ) -> None:
+        self.batches, self.others, self.group, self.device = batches, others, group, device
+        self.seconds: dict[str, list[float]] = {name: [] for name in (*others, "loop")}
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
+        """Yield the batches; the loop has taken its step when it asks for the next one."""
+        source = self.batches.epoch(epoch, first)
+        for _ in range(len(self) // self.group):
+            for name, step in self.others.items():
+                self.seconds[name].append(timed(step, self.group, self.device))
+            began = time.perf_counter()
+            yield from itertools.islice(source, self.group)
+            synchronise(self.device)
+            self.seconds["loop"].append(time.perf_counter() - began)
+
+    def rates(self, radiographs: int) -> dict[str, np.ndarray]:
+        """Return the radiographs a second of each group but the first, which warms up, by contestant."""
+        return {name: self.group * radiographs / np.array(taken[1:]) for name, taken in self.seconds.items()}
+
+
+def timed(step: Callable[[], None], times: int, device: torch.device) -> float:
+    """Return the seconds that `times` steps take."""
+    synchronise(device)
+    began = time.perf_counter()
+    for _ in range(times):
+        step()
+    synchronise(device)
+    return time.perf_counter() - began
 
 
 class Bench:
-    """The radiographs, the device, and what takes turns on them."""
+    """The radiographs, the device, and what works on them."""
 
-    def __init__(self, settings: BenchmarkSettings, folder: Path) -> None:
+    def __init__(self, settings: TrainingSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
         self.processes = Processes(devices.choose(settings.device))
         self.device = self.processes.device
-        self.files = draw_files(folder / "png")
+        self.files = draw_radiographs(folder / "png", FILES, FILE_SIDE)
         names = [file.name for file in self.files]
         pack(find_origins(folder / "png", STORE_SIDE), names, folder / "store", STORE_SIDE, workers=1)
         self.images = open_images(folder / "store")
@@ -80,8 +126,12 @@ class Bench:
         gray = torch.randint(0, 256, size, dtype=torch.uint8, device=self.device)
         self.pictures = augment.normalise(gray).contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, 2, (settings.batch_size, len(FINDINGS)), device=self.device).float()
+        # A step on a GPU is short, and waiting for its end after each would cost the loop its head start.
+        self.group = 20 if self.device.type == "cuda" else 1
 
-    def learner(self, network: str, loss: losses.Loss = losses.binary_cross_entropy) -> Learner:
+    def learner(
+        self, network: str, loss: losses.Loss = losses.binary_cross_entropy, compiled: bool = False
+    ) -> Learner:
         """Return a network as a training would set it up."""
         settings = TrainSettings(
             data_dir=self.folder / "store",
@@ -89,10 +139,11 @@ class Bench:
             train_image_list=self.folder,
             val_image_list=self.folder,
             batch_size=self.settings.batch_size,
-            num_epochs=1000,
+            num_epochs=1,
             learning_rate=1e-6,
             image_size=self.settings.image_size,
             save_minutes=1e9,
+            compile=compiled,
         )
         model = zoo.build(network, pretrained=False, image_size=settings.image_size)
         return Learner(model, loss, settings, self.processes, steps_per_epoch=1000)
@@ -112,150 +163,103 @@ class Bench:
         with devices.autocast(self.device):
             model(self.pictures)
 
-    def rate(self, step: Callable[[], None], steps: int) -> float:
-        """Return radiographs a second over `steps` calls."""
-        synchronise(self.device)
-        began = time.perf_counter()
-        for _ in range(steps):
-            step()
-        synchronise(self.device)
-        return steps * self.settings.batch_size / (time.perf_counter() - began)
+    def groups_in(self, seconds: float, *steps: Callable[[], None]) -> int:
+        """Return how many groups of these steps, one after the other, fill the time; at least 4."""
+        for step in steps:
+            timed(step, 2, self.device)
+        return max(4, round(seconds / sum(timed(step, self.group, self.device) for step in steps)))
 
-    def steps_for(self, step: Callable[[], None]) -> int:
-        """Return how many calls fill one turn, after a warm-up."""
-        self.rate(step, 2)
-        return max(2, round(self.settings.seconds * self.rate(step, 2) / self.settings.batch_size))
-
-    def loop_rate(self, learner: Learner, steps: int) -> float:
-        """Return radiographs a second of one epoch of the real loop, validation aside."""
-        training = self.training(learner, steps)
-        training.run()
-        return training.progress.history[-1]["images_per_second"]
-
-    def training(self, learner: Learner, steps: int) -> Training:
-        """Return the real training over `steps` batches."""
-        count = steps * self.settings.batch_size
+    def beside(
+        self, learner: Learner, others: dict[str, Callable[[], None]], groups: int
+    ) -> dict[str, np.ndarray]:
+        """Run the real loop with the others' steps between its own; return the rates, by contestant."""
+        count = groups * self.group * self.settings.batch_size
         names = [self.files[number % FILES].name for number in range(count)]
         labels = np.random.default_rng(0).integers(0, 2, (count, len(FINDINGS)), dtype=np.uint8)
         train = ImageList(self.folder, names, labels)
         val = ImageList(self.folder, names[:2], labels[:2])
         shares = {"side": augment.read_side(self.settings.image_size), "batch_size": self.settings.batch_size}
-        batches = [Batches(a, self.images, seed=0, drop_last=True, **shares) for a in (train, val)]
-        learner.settings.num_epochs = 1
-        training = Training(learner, Data(train, val, self.images), *batches, lambda *_: None, {})
-        training.progress = Progress()
-        return training
-
-    def take_turns(self, contestants: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
-        """Return each contestant's rate in each round."""
-        rates: dict[str, list[float]] = {name: [] for name in contestants}
-        for _ in range(self.settings.rounds):
-            for name, measure in contestants.items():
-                rates[name].append(measure())
-        return rates
+        batches = Between(Batches(train, self.images, seed=0, **shares), others, self.group, self.device)
+        validation = Batches(val, self.images, **shares)
+        data = Data(train, val, self.images)
+        Training(learner, data, batches, validation, keep=lambda *_: None, identity={}).run()
+        return batches.rates(self.settings.batch_size)
 
 
-class UsualDataset(Dataset):
-    """The usual pipeline, an image at a time."""
-
-    def __init__(self, files: list[Path], count: int, image_size: int) -> None:
-        self.files, self.count = files, count
-        self.transform = transforms.Compose(
-            [
-                transforms.Resize(augment.read_side(image_size)),
-                transforms.RandomResizedCrop(image_size),
-                transforms.RandomHorizontalFlip(),
-                transforms.ToTensor(),
-                transforms.Normalize(augment.MEAN, augment.STD),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        image = Image.open(self.files[index % len(self.files)]).convert("RGB")
-        return self.transform(image), torch.zeros(len(FINDINGS))
+def network_row(bench: Bench, network: str) -> dict[str, object]:
+    """Time the bare step between those of the loop."""
+    learner = bench.learner(network)
+    bare = partial(bench.bare_step, learner)
+    groups = bench.groups_in(bench.settings.seconds, bare, bare)
+    rates = bench.beside(learner, {"bare": bare}, groups)
+    row = {"what": network, "groups": groups, **medians(rates)}
+    row["loop / bare"] = ratio(rates["loop"], rates["bare"])
+    if bench.device.type == "cuda":
+        macs = profile.macs(zoo.build(network, pretrained=False), bench.settings.image_size)
+        # Forward once, backward twice, two operations a MAC.
+        row["achieved TFLOP/s"] = 6 * macs * row["bare, images/s"] / 1e12
+    return row
 
 
-def usual_loop(bench: Bench, steps: int) -> float:
-    """Return radiographs a second of the study's loop for the student."""
+def usual_row(bench: Bench) -> dict[str, object]:
+    """Let the loop and the usual one take turns."""
     settings = bench.settings
-    model = zoo.build(STUDENT, pretrained=False, image_size=settings.image_size).to(bench.device)
-    optimiser = torch.optim.Adam(model.parameters(), lr=1e-6)
-    dataset = UsualDataset(bench.files, (steps + 1) * settings.batch_size, settings.image_size)
-    batches = iter(DataLoader(dataset, settings.batch_size, num_workers=USUAL_WORKERS))
+    learner = bench.learner(STUDENT)
+    groups = bench.groups_in(settings.seconds / TURNS / 3, partial(bench.bare_step, learner))
+    steps = groups * bench.group
+    pipeline = usual.usual_pipeline(settings.image_size, learner.settings.smallest_crop)
+    dataset = usual.UsualDataset(bench.files, (steps + 1) * settings.batch_size, pipeline)
 
-    def step() -> None:
-        images, labels = (part.to(bench.device) for part in next(batches))
-        loss = losses.binary_cross_entropy(images, model(images), labels)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        loss.item()
+    def usual_rate() -> float:
+        losses_told = usual.usual_steps(
+            STUDENT, dataset, settings.image_size, settings.batch_size, bench.device
+        )
+        next(losses_told)  # the workers' start is not the loop's
+        return settings.batch_size / (timed(lambda: next(losses_told), steps, bench.device) / steps)
 
-    step()  # the workers' start is not the loop's
-    return bench.rate(step, steps)
-
-
-def draw_files(folder: Path) -> list[Path]:
-    """Draw synthetic radiographs of NIH's size; enlarged, for only their decoding matters."""
-    folder.mkdir(parents=True)
-    files = []
-    for index in range(FILES):
-        film = Image.fromarray(render(index, 0, DIFFICULTIES["standard"], STORE_SIDE).image)
-        files.append(folder / f"synthetic_{index:08d}_000.png")
-        film.resize((FILE_SIDE, FILE_SIDE), Image.Resampling.BICUBIC).save(files[-1])
-    return files
+    rates = {"loop": [], "usual": []}
+    for _ in range(TURNS):
+        rates["loop"].append(np.median(bench.beside(learner, {}, groups)["loop"]))
+        rates["usual"].append(usual_rate())
+    row = {"what": f"{STUDENT} against the study's loop", "turns": TURNS, **medians(rates)}
+    return row | {"loop / usual": ratio(*rates.values())}
 
 
-def network_rows(bench: Bench) -> Iterator[dict[str, object]]:
-    """Time bare step against loop, network by network."""
-    for network in bench.settings.networks:
-        learner = bench.learner(network)
-        bare = partial(bench.bare_step, learner)
-        steps = bench.steps_for(bare)
-        contestants = {
-            "bare": lambda bare=bare, steps=steps: bench.rate(bare, steps),
-            "loop": lambda learner=learner, steps=steps: bench.loop_rate(learner, steps),
-        }
-        if network == STUDENT:
-            contestants["usual"] = lambda steps=steps: usual_loop(bench, max(2, steps // 2))
-        rates = bench.take_turns(contestants)
-        row = {"what": network, "steps": steps, **summary(rates), "loop / bare": ratio(rates, "loop", "bare")}
-        if network == STUDENT:
-            row["loop / usual"] = ratio(rates, "loop", "usual")
-        if bench.device.type == "cuda":
-            macs = profile.macs(zoo.build(network, pretrained=False), bench.settings.image_size)
-            # Forward once, backward twice, two operations a MAC.
-            row["achieved TFLOP/s"] = 6 * macs * statistics.median(rates["bare"]) / 1e12
-        yield row
+def compiled_row(bench: Bench) -> dict[str, object]:
+    """Let the bare step of a compiled network and that of the same as it is take turns."""
+    steps = {
+        name: partial(bench.bare_step, bench.learner(STUDENT, compiled=name == "compiled"))
+        for name in ("bare", "compiled")
+    }
+    started = timed(steps["compiled"], 1, bench.device)
+    groups = bench.groups_in(bench.settings.seconds, *steps.values())
+    rates = {name: [] for name in steps}
+    for _ in range(groups):
+        for name, step in steps.items():
+            taken = timed(step, bench.group, bench.device)
+            rates[name].append(bench.group * bench.settings.batch_size / taken)
+    row = {"what": f"{STUDENT} compiled", "groups": groups, **medians(rates)}
+    return row | {"compiled / bare": ratio(rates["compiled"], rates["bare"]), "first step, s": started}
 
 
 def distillation_row(bench: Bench) -> dict[str, object]:
-    """Time the taught step against the student's bare step and the teacher's forward together."""
-    student = bench.learner(STUDENT)
-    teacher = devices.place(
-        zoo.build(TEACHER, pretrained=False, image_size=bench.settings.image_size), bench.device
-    )
+    """Time the student's bare step and the teacher's forward between the loop's steps, which do both."""
+    model = zoo.build(TEACHER, pretrained=False, image_size=bench.settings.image_size)
+    teacher = devices.place(model, bench.device)
     compare = partial(losses.bernoulli_loss, temperature=2.0, soft_weight=1 / len(FINDINGS))
     taught = bench.learner(STUDENT, losses.Distillation([teacher], compare))
-    steps = bench.steps_for(partial(bench.bare_step, taught))
-    contestants = {
-        "student": lambda: bench.rate(partial(bench.bare_step, student), steps),
-        "teacher": lambda: bench.rate(partial(bench.forward, teacher), steps),
-        "taught": lambda: bench.loop_rate(taught, steps),
+    others = {
+        "student": partial(bench.bare_step, bench.learner(STUDENT)),
+        "teacher": partial(bench.forward, teacher),
     }
-    rates = bench.take_turns(contestants)
-    times = [
-        (1 / whole) / (1 / alone + 1 / asked)
-        for alone, asked, whole in zip(*(rates[name] for name in contestants), strict=True)
-    ]
+    groups = bench.groups_in(bench.settings.seconds / 2, *others.values())
+    rates = bench.beside(taught, others, groups)
+    parts = 1 / (1 / rates["student"] + 1 / rates["teacher"])
     return {
         "what": "kd3",
-        "steps": steps,
-        **summary(rates),
-        "time of taught / parts": statistics.median(times),
+        "groups": groups,
+        **medians(rates),
+        "time of loop / parts": ratio(parts, rates["loop"]),
     }
 
 
@@ -263,36 +267,32 @@ def matrix_rate(device: torch.device) -> float:
     """Return the TFLOP/s of a bfloat16 matrix product, the most that the card does."""
     side, repeats = 8192, 50
     a, b = (torch.randn(side, side, device=device, dtype=torch.bfloat16) for _ in range(2))
-    a @ b
-    synchronise(device)
-    began = time.perf_counter()
-    for _ in range(repeats):
-        a @ b
-    synchronise(device)
-    return repeats * 2 * side**3 / (time.perf_counter() - began) / 1e12
+    timed(lambda: a @ b, 1, device)
+    return repeats * 2 * side**3 / timed(lambda: a @ b, repeats, device) / 1e12
 
 
-def summary(rates: dict[str, list[float]]) -> dict[str, float]:
+def medians(rates: dict[str, np.ndarray] | dict[str, list[float]]) -> dict[str, float]:
     """Return each contestant's median rate."""
-    return {f"{name}, images/s": statistics.median(values) for name, values in rates.items()}
+    return {f"{name}, images/s": float(statistics.median(values)) for name, values in rates.items()}
 
 
-def ratio(rates: dict[str, list[float]], ours: str, theirs: str) -> float:
-    """Return the median over rounds of one rate over another of the same round."""
-    return statistics.median(a / b for a, b in zip(rates[ours], rates[theirs], strict=True))
+def ratio(ours: np.ndarray | list[float], theirs: np.ndarray | list[float]) -> float:
+    """Return the median over neighbours in time of one rate over the other."""
+    return float(np.median(np.array(ours) / np.array(theirs)))
 
 
-def main() -> None:
+def main(settings: TrainingSettings) -> None:
     """Measure, print and keep."""
-    settings = tyro.cli(BenchmarkSettings)
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(settings, Path(folder))
-        rows = list(network_rows(bench))
+        rows = [network_row(bench, network) for network in settings.networks]
         if STUDENT in settings.networks:
-            rows.append(distillation_row(bench))
-        more = {"matrix TFLOP/s": matrix_rate(bench.device)} if bench.device.type == "cuda" else {}
-        keep_result("training", bench.device, {"settings": vars(settings) | more, "rows": rows})
+            rows += [row(bench) for row in (usual_row, distillation_row, compiled_row)]
+        told = {name: value for name, value in vars(settings).items() if name != "keep_in"}
+        if bench.device.type == "cuda":
+            told["matrix TFLOP/s"] = matrix_rate(bench.device)
+        keep_result(settings, "training", bench.device, {"settings": told, "rows": rows})
 
 
 if __name__ == "__main__":
-    main()
+    main(tyro.cli(TrainingSettings, description=__doc__))

@@ -1,0 +1,61 @@
+"""What most repositories of this kind do: PIL and torchvision, an image at a time, beside a plain loop."""
+
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from cxr14 import augment, losses, zoo
+from cxr14.labels import FINDINGS
+
+WORKERS = 4  # as in the study's scripts
+
+
+def usual_pipeline(image_size: int, smallest_crop: float) -> Callable[[Path], Tensor]:
+    """Return the way from a file to (3, image_size, image_size) float32: resize, crop, flip, normalise."""
+    transform = transforms.Compose(
+        [
+            transforms.Resize(augment.read_side(image_size)),
+            transforms.RandomResizedCrop(image_size, scale=(smallest_crop, 1.0)),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize(augment.MEAN, augment.STD),
+        ]
+    )
+    return lambda path: transform(Image.open(path).convert("RGB"))
+
+
+class UsualDataset(Dataset):
+    """Files over and over, `count` in all, each through the usual pipeline."""
+
+    def __init__(self, files: list[Path], count: int, pipeline: Callable[[Path], Tensor]) -> None:
+        self.files, self.count, self.pipeline = files, count, pipeline
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.pipeline(self.files[index % len(self.files)]), torch.zeros(len(FINDINGS))
+
+
+def usual_steps(
+    network: str, dataset: UsualDataset, image_size: int, batch_size: int, device: torch.device
+) -> Iterator[float]:
+    """Train as the study's loop does, in float32 and contiguous, a step for each loss that is yielded."""
+    model = zoo.build(network, pretrained=False, image_size=image_size).to(device)
+    optimiser = torch.optim.Adam(model.parameters(), lr=1e-6)
+    with warnings.catch_warnings():
+        # On fewer than four cores torch advises against the four processes, but the study has them.
+        warnings.filterwarnings("ignore", message="This DataLoader will create")
+        for images, labels in DataLoader(dataset, batch_size, num_workers=WORKERS, drop_last=True):
+            images, labels = images.to(device), labels.to(device)
+            loss = losses.binary_cross_entropy(images, model(images), labels)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            yield loss.item()

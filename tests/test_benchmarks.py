@@ -1,0 +1,30 @@
+"""Each benchmark runs to its end and keeps a result; what it measures is looked at where it runs for real."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from cxr14.settings import ROOT
+
+SMALLEST = {
+    "loading": ["--rounds", "2", "--prepared", "48"],
+    "scale": ["--counts", "50"],
+    "training": ["--networks", "1-EEEA-Net-C2", "--image-size", "64", "--batch-size", "2", "--seconds", "1"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_runs_and_keeps_its_result(name, tmp_path):
+    subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}", *SMALLEST[name], "--keep-in", tmp_path],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        check=True,
+    )
+    kept = json.loads((tmp_path / f"{name}-cpu.json").read_text())
+    assert kept["machine"]["device"]
+    assert str(ROOT) not in json.dumps(kept)
