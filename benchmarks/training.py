@@ -60,10 +60,12 @@ class TrainingSettings(Settings):
     """As in a train script."""
     image_size: int = 224
     """Side of the square that the networks see, in pixels."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Radiographs in one step."""
     seconds: float = 60.0
     """About how long each comparison takes."""
+    compiled: bool = True
+    """Compile the student's network too; on a CPU that takes a minute and a C++ compiler."""
 
 
 class Between:
@@ -164,10 +166,10 @@ class Bench:
             model(self.pictures)
 
     def groups_in(self, seconds: float, *steps: Callable[[], None]) -> int:
-        """Return how many groups of these steps, one after the other, fill the time; at least 4."""
+        """Return how many groups of these steps, one after the other, fill the time; at least 8."""
         for step in steps:
             timed(step, 2, self.device)
-        return max(4, round(seconds / sum(timed(step, self.group, self.device) for step in steps)))
+        return max(8, round(seconds / sum(timed(step, self.group, self.device) for step in steps)))
 
     def beside(
         self, learner: Learner, others: dict[str, Callable[[], None]], groups: int
@@ -287,7 +289,8 @@ def main(settings: TrainingSettings) -> None:
         bench = Bench(settings, Path(folder))
         rows = [network_row(bench, network) for network in settings.networks]
         if STUDENT in settings.networks:
-            rows += [row(bench) for row in (usual_row, distillation_row, compiled_row)]
+            rows += [usual_row(bench), distillation_row(bench)]
+            rows += [compiled_row(bench)] if settings.compiled else []
         told = {name: value for name, value in vars(settings).items() if name != "keep_in"}
         if bench.device.type == "cuda":
             told["matrix TFLOP/s"] = matrix_rate(bench.device)

@@ -73,6 +73,8 @@ class About:
     """Epoch that the weights come from, the first being 1."""
     val_auroc: float | None = None
     """Mean AUROC on the validation list at that epoch, 0 to 1."""
+    device: str | None = None
+    """The processor or GPU that trained it, by its maker's name."""
     versions: dict[str, str] = field(default_factory=_versions)
     """Python and packages that wrote the file."""
     extra: dict[str, object] = field(default_factory=dict)

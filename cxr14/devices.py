@@ -66,7 +66,7 @@ def autocast(device: torch.device) -> AbstractContextManager:
 
 def _keep_freed_memory() -> None:
     # glibc gives each large tensor back to the system when it is freed, and the system fills the next one
-    # with zeros, page by page: up to a quarter of a training step. Other C libraries have no mallopt.
+    # with zeros, page by page: millions of pages in ten training steps. Other C libraries have no mallopt.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)

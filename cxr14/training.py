@@ -159,6 +159,7 @@ def _assemble(
             settings=as_plain(settings),
             epoch=epoch,
             val_auroc=auroc,
+            device=devices.describe(processes.device),
         )
         checkpoint.save(settings.ckpt_path, weights, about)
 

@@ -5,8 +5,9 @@ import shutil
 import sys
 
 import pytest
+import torch
 
-from cxr14 import checkpoint, zoo
+from cxr14 import checkpoint, devices, zoo
 from cxr14.labels import FINDINGS
 from cxr14.settings import ROOT
 from tests.conftest import run_python
@@ -69,6 +70,11 @@ def test_every_network_trains_a_tiny_epoch(trained):
     for number in range(1, len(zoo.NAMES) + 1):
         assert (trained / f"model{number}.pth").is_file()
         assert (trained / f"model{number}.log.csv").read_text().startswith("epoch,train_loss")
+        about = checkpoint.read(trained / f"model{number}.pth").about
+        assert about.device == devices.describe(torch.device("cpu"))
+        assert about.versions.keys() == {"python", "torch", "timm", "cxr14", "revision"}
+        assert about.splits.keys() == {"train", "val"}
+        assert about.settings["image_size"] == 64
 
 
 @pytest.mark.slow
