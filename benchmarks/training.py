@@ -16,11 +16,11 @@ is the median over neighbours in time; only `usual`, whose workers read ahead, t
 The radiographs are synthetic; only time is measured. Writes benchmarks/results/training-DEVICE.json.
 """
 
-import itertools
 import statistics
+import subprocess
+import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,11 +30,11 @@ import torch
 import tyro
 from torch import nn
 
-from benchmarks import usual
-from benchmarks.common import Settings, keep_result, synchronise
+from benchmarks.common import Settings, keep_result
 from benchmarks.folders import draw_radiographs
+from benchmarks.turns import Between, timed
 from cxr14 import augment, devices, losses, profile, zoo
-from cxr14.dataset import Batch, Batches
+from cxr14.dataset import Batches
 from cxr14.images import open_images
 from cxr14.labels import FINDINGS
 from cxr14.learner import Learner
@@ -43,7 +43,7 @@ from cxr14.loop import Data, Training
 from cxr14.origins import find_origins
 from cxr14.packing import pack
 from cxr14.processes import Processes
-from cxr14.settings import STUDENT, TrainSettings
+from cxr14.settings import ROOT, STUDENT, TrainSettings
 
 TEACHER = "3-CheXNet"
 FILES, FILE_SIDE, STORE_SIDE = 64, 1024, 256
@@ -66,51 +66,6 @@ class TrainingSettings(Settings):
     """About how long each comparison takes."""
     compiled: bool = True
     """Compile the student's network too; on a CPU that takes a minute and a C++ compiler."""
-
-
-class Between:
-    """The batches of a training, with steps of others between the loop's.
-
-    Args:
-        batches: a multiple of `group`.
-        others: their steps, by name.
-        group: steps that each takes in a row.
-        device: where all of them compute.
-    """
-
-    def __init__(
-        self, batches: Batches, others: dict[str, Callable[[], None]], group: int, device: torch.device
-    ) -> None:
-        self.batches, self.others, self.group, self.device = batches, others, group, device
-        self.seconds: dict[str, list[float]] = {name: [] for name in (*others, "loop")}
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def epoch(self, epoch: int, first: int = 0) -> Iterator[Batch]:
-        """Yield the batches; the loop has taken its step when it asks for the next one."""
-        source = self.batches.epoch(epoch, first)
-        for _ in range(len(self) // self.group):
-            for name, step in self.others.items():
-                self.seconds[name].append(timed(step, self.group, self.device))
-            began = time.perf_counter()
-            yield from itertools.islice(source, self.group)
-            synchronise(self.device)
-            self.seconds["loop"].append(time.perf_counter() - began)
-
-    def rates(self, radiographs: int) -> dict[str, np.ndarray]:
-        """Return the radiographs a second of each group but the first, which warms up, by contestant."""
-        return {name: self.group * radiographs / np.array(taken[1:]) for name, taken in self.seconds.items()}
-
-
-def timed(step: Callable[[], None], times: int, device: torch.device) -> float:
-    """Return the seconds that `times` steps take."""
-    synchronise(device)
-    began = time.perf_counter()
-    for _ in range(times):
-        step()
-    synchronise(device)
-    return time.perf_counter() - began
 
 
 class Bench:
@@ -208,16 +163,21 @@ def usual_row(bench: Bench) -> dict[str, object]:
     settings = bench.settings
     learner = bench.learner(STUDENT)
     groups = bench.groups_in(settings.seconds / TURNS / 3, partial(bench.bare_step, learner))
-    steps = groups * bench.group
-    pipeline = usual.usual_pipeline(settings.image_size, learner.settings.smallest_crop)
-    dataset = usual.UsualDataset(bench.files, (steps + 1) * settings.batch_size, pipeline)
+    told = {
+        "files": bench.folder / "png",
+        "network": STUDENT,
+        "device": bench.device,
+        "image-size": settings.image_size,
+        "smallest-crop": learner.settings.smallest_crop,
+        "batch-size": settings.batch_size,
+        "steps": groups * bench.group,
+    }
+    flags = [str(word) for name, value in told.items() for word in (f"--{name}", value)]
 
     def usual_rate() -> float:
-        losses_told = usual.usual_steps(
-            STUDENT, dataset, settings.image_size, settings.batch_size, bench.device
-        )
-        next(losses_told)  # the workers' start is not the loop's
-        return settings.batch_size / (timed(lambda: next(losses_told), steps, bench.device) / steps)
+        # In a process of its own: none of what this one has set up for itself is the study's.
+        command = [sys.executable, "-m", "benchmarks.usual", *flags]
+        return float(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
 
     rates = {"loop": [], "usual": []}
     for _ in range(TURNS):

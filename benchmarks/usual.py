@@ -1,10 +1,12 @@
 """What most repositories of this kind do: PIL and torchvision, an image at a time, beside a plain loop."""
 
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import tyro
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -43,19 +45,39 @@ class UsualDataset(Dataset):
         return self.pipeline(self.files[index % len(self.files)]), torch.zeros(len(FINDINGS))
 
 
-def usual_steps(
-    network: str, dataset: UsualDataset, image_size: int, batch_size: int, device: torch.device
-) -> Iterator[float]:
-    """Train as the study's loop does, in float32 and contiguous, a step for each loss that is yielded."""
-    model = zoo.build(network, pretrained=False, image_size=image_size).to(device)
+def usual_rate(
+    files: Path, network: str, device: str, image_size: int, smallest_crop: float, batch_size: int, steps: int
+) -> float:
+    """Train as the study's loop does, in float32 and contiguous.
+
+    Args:
+        files: folder of PNG files, which are read over and over.
+        network: folder of the network, one of `zoo.NAMES`.
+        device: as torch names it.
+        image_size, smallest_crop, batch_size: as in a train script.
+        steps: how many are timed, after a first one.
+
+    Returns:
+        Radiographs a second.
+    """
+    place = torch.device(device)
+    model = zoo.build(network, pretrained=False, image_size=image_size).to(place)
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-6)
-    with warnings.catch_warnings():
-        # On fewer than four cores torch advises against the four processes, but the study has them.
-        warnings.filterwarnings("ignore", message="This DataLoader will create")
-        for images, labels in DataLoader(dataset, batch_size, num_workers=WORKERS, drop_last=True):
-            images, labels = images.to(device), labels.to(device)
-            loss = losses.binary_cross_entropy(images, model(images), labels)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            yield loss.item()
+    count = (steps + 1) * batch_size
+    dataset = UsualDataset(sorted(files.glob("*.png")), count, usual_pipeline(image_size, smallest_crop))
+    began = None
+    # On fewer than four cores torch advises against the four processes, but the study has them.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
+    for images, labels in DataLoader(dataset, batch_size, num_workers=WORKERS):
+        images, labels = images.to(place), labels.to(place)
+        loss = losses.binary_cross_entropy(images, model(images), labels)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        loss.item()
+        began = began or time.perf_counter()  # the workers' start is not the loop's
+    return steps * batch_size / (time.perf_counter() - began)
+
+
+if __name__ == "__main__":
+    print(tyro.cli(usual_rate))
