@@ -1,4 +1,4 @@
-"""Steps by turns with those of a training: what is compared meets the same machine, be it now fast or slow."""
+"""Steps by turns with those of a training: what is compared meets the same machine, be it fast or slow."""
 
 import itertools
 import time
