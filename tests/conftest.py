@@ -1,6 +1,7 @@
 """What the tests share: the real radiographs beside the checkout, a prepared set, and real processes."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ def run_python(*words, cwd=ROOT, **environment):
         capture_output=True,
         text=True,
     )
+
+
+def pytest_configure():
+    """Hear Ctrl-C: a shell's background job is born deaf to it, and so would be all that the tests start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
