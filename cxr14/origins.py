@@ -214,6 +214,7 @@ def content_of(payload: Payload) -> Path | bytes | np.ndarray:
         return payload
     try:
         return _opened(payload.archive).read(payload.member)
+    # RuntimeError, NotImplementedError: a member is encrypted, or packed in a way that zipfile does not know.
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
         raise _damaged(payload.archive, error) from None
 

@@ -40,11 +40,6 @@ class Processes:
         distributed.all_gather_object(values, value)
         return values
 
-    def wait(self) -> None:
-        """Return when every process has come here."""
-        if self.world > 1:
-            distributed.barrier()
-
 
 @contextmanager
 def joined(device_name: str) -> Iterator[Processes]:
