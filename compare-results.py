@@ -7,9 +7,14 @@ Prints the main tables and leaves in RESULTS_DIR: report.html (all of it, one fi
 comparison.md, comparison.csv and comparison.png. Seconds; half a minute for eleven runs of NIH's test list.
 """
 
-from cxr14 import comparison
+from cxr14 import script
+from cxr14.settings import CompareSettings
 
 RESULTS_DIR = "results"
 
 if __name__ == "__main__":
-    comparison.main(globals())
+    with script.run(CompareSettings, globals()) as settings:
+        # Imported here because it loads pandas and matplotlib, which --help does not need.
+        from cxr14.report.command import compare
+
+        compare(settings)

@@ -8,7 +8,8 @@ the exit status is 0 if all figures come out, 1 if one does not, 2 if something 
 testing does.
 """
 
-from cxr14 import verification
+from cxr14 import script
+from cxr14.settings import VerifySettings
 
 RESULTS_DIR = "results"
 CKPT_PATH = "."  # a checkpoint, or a folder that has them in it or in its folders, as this one has
@@ -16,4 +17,8 @@ DATA_DIR = "ChestX-ray14/images"
 TEST_IMAGE_LIST = "ChestX-ray14/labels/test_list.txt"
 
 if __name__ == "__main__":
-    verification.main(globals())
+    with script.run(VerifySettings, globals()) as settings:
+        # Imported here because it loads torch, which --help does not need.
+        from cxr14.evaluation.verify import verify
+
+        verify(settings)

@@ -7,8 +7,8 @@ expansions in the frame of MobileNetV3; the ImageNet-1k weights are those of the
 
 from torch import nn
 
-from cxr14.blocks import Stage, searched_mobilenet
-from cxr14.imagenet import load_imagenet
+from cxr14.models.imagenet import load_imagenet
+from cxr14.models.searched_mobilenet import Stage, searched_mobilenet
 
 WEIGHTS_URL = "https://github.com/jitdee-ai/darmo/releases/download/0.0.1/eeea-c2.pt"
 

@@ -8,9 +8,14 @@ The total number of parameters: 4732838
 Total FLOPs: 311335744.0
 """
 
-from model import build_model
-
-from cxr14 import profile
+from cxr14 import script
+from cxr14.settings import ParaTestSettings
 
 if __name__ == "__main__":
-    profile.main(build_model, globals())
+    with script.run(ParaTestSettings, globals()) as settings:
+        # Imported here because they load torch, which --help does not need.
+        from model import build_model
+
+        from cxr14.models.command import para_test
+
+        para_test(build_model, settings)

@@ -7,8 +7,8 @@ of MobileNetV3. The ImageNet-1k weights are those of the model zoo jitdee-ai/dar
 
 from torch import nn
 
-from cxr14.blocks import Stage, searched_mobilenet
-from cxr14.imagenet import load_imagenet
+from cxr14.models.imagenet import load_imagenet
+from cxr14.models.searched_mobilenet import Stage, searched_mobilenet
 
 WEIGHTS_URL = "https://github.com/jitdee-ai/darmo/releases/download/0.0.1/ofa595_1k_b1a18d5.pt"
 

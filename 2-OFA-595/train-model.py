@@ -8,9 +8,8 @@ Leaves model2.pth (the best epoch), model2.log.csv (a row an epoch) and model2.l
 real radiographs the study reports a mean test AUROC of 0.817 for this stage.
 """
 
-from model import build_model
-
-from cxr14 import training
+from cxr14 import script
+from cxr14.settings import TrainSettings
 
 # Paths are relative to this folder.
 DATA_DIR = "../ChestX-ray14/images"
@@ -23,4 +22,10 @@ NUM_EPOCHS = 10
 LEARNING_RATE = 1e-3  # peak; for BATCH_SIZE = 64 and ImageNet weights
 
 if __name__ == "__main__":
-    training.main(build_model, globals())
+    with script.run(TrainSettings, globals()) as settings:
+        # Imported here because they load torch, which --help does not need.
+        from model import build_model
+
+        from cxr14.training.command import train
+
+        train(build_model, settings)

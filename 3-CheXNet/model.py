@@ -8,7 +8,7 @@ CVPR. The ImageNet-1k weights are torchvision's, as timm's hub keeps them.
 import timm
 from torch import nn
 
-from cxr14.imagenet import load_imagenet
+from cxr14.models.imagenet import load_imagenet
 
 TIMM_NAME = "densenet121.tv_in1k"
 

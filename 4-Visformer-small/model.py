@@ -7,7 +7,7 @@ weights are those of danczs/Visformer, as timm's hub keeps them.
 import timm
 from torch import nn
 
-from cxr14.imagenet import load_imagenet
+from cxr14.models.imagenet import load_imagenet
 
 TIMM_NAME = "visformer_small.in1k"
 

@@ -7,7 +7,7 @@ its S3-B. The ImageNet-1k weights are those of microsoft/Cream (AutoFormerV2), a
 import timm
 from torch import nn
 
-from cxr14.imagenet import load_imagenet
+from cxr14.models.imagenet import load_imagenet
 
 TIMM_NAME = "swin_s3_base_224.ms_in1k"
 

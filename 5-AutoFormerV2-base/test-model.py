@@ -6,9 +6,8 @@
 Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
 """
 
-from model import build_model
-
-from cxr14 import testing
+from cxr14 import script
+from cxr14.settings import TestSettings
 
 # Paths are relative to this folder.
 DATA_DIR = "../ChestX-ray14/images"
@@ -21,4 +20,10 @@ BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
 CROPS = 10
 
 if __name__ == "__main__":
-    testing.main(build_model, globals())
+    with script.run(TestSettings, globals()) as settings:
+        # Imported here because they load torch, which --help does not need.
+        from model import build_model
+
+        from cxr14.evaluation.command import score
+
+        score(build_model, settings)

@@ -6,7 +6,8 @@
 Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
 """
 
-from cxr14 import testing
+from cxr14 import script
+from cxr14.settings import TaughtTestSettings
 
 TEACHER = "5-AutoFormerV2-base"
 
@@ -21,4 +22,8 @@ BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
 CROPS = 10
 
 if __name__ == "__main__":
-    testing.main_taught(globals())
+    with script.run(TaughtTestSettings, globals()) as settings:
+        # Imported here because it loads torch, which --help does not need.
+        from cxr14.evaluation.command import score_student
+
+        score_student(settings)

@@ -8,7 +8,8 @@ Leaves modeld3.pth (the best epoch), modeld3.log.csv (a row an epoch) and modeld
 On the real radiographs the study reports a mean test AUROC of 0.837 for this student.
 """
 
-from cxr14 import training
+from cxr14 import script
+from cxr14.settings import DistillSettings
 
 TEACHER = "3-CheXNet"
 
@@ -27,4 +28,8 @@ DISTILL_LOSS = "bernoulli"  # or "study"
 TEMPERATURE = 2.0
 
 if __name__ == "__main__":
-    training.distil(globals())
+    with script.run(DistillSettings, globals()) as settings:
+        # Imported here because it loads torch, which --help does not need.
+        from cxr14.training.command import distill
+
+        distill(settings)

@@ -8,7 +8,8 @@ Leaves in OUT_DIR a PNG a radiograph and finding, contact-sheet.png, explanation
 localisation.csv. Seconds for the pictures; with NIH's 984 boxes a few minutes on a CPU.
 """
 
-from cxr14 import explaining
+from cxr14 import script
+from cxr14.settings import ExplainSettings
 
 # Paths are relative to this folder.
 CKPT_PATH = "../6-Distilling-to-EEEA-Net-C2/modeld3.pth"
@@ -23,4 +24,8 @@ FINDINGS_SHOWN = (
 )
 
 if __name__ == "__main__":
-    explaining.main(globals())
+    with script.run(ExplainSettings, globals()) as settings:
+        # Imported here because it loads torch, which --help does not need.
+        from cxr14.explanation.command import explain
+
+        explain(settings)

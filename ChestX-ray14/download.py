@@ -9,7 +9,8 @@ takes 40 minutes. It can be stopped at any moment; the same command fetches what
 also be brought there by hand: when something cannot be had, it prints from where.
 """
 
-from cxr14 import download
+from cxr14 import script
+from cxr14.settings import DownloadSettings
 
 # Edit these, or override any of them.
 SOURCE = "huggingface"
@@ -17,4 +18,8 @@ OUT = "archives"
 ARCHIVES = "all"
 
 if __name__ == "__main__":
-    download.main(globals())
+    with script.run(DownloadSettings, globals()) as settings:
+        # Imported here because it loads the hub's client, which --help does not need.
+        from cxr14.data.download import download
+
+        download(settings)

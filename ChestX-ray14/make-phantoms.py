@@ -9,9 +9,8 @@ One core draws and writes about 130 radiographs a second at 64 px and 70 at 128 
 interrupted goes on.
 """
 
-from cxr14.errors import spoken_errors
-from cxr14.phantom import PhantomSettings, contact_sheet, write_set
-from cxr14.settings import from_script
+from cxr14 import script
+from cxr14.settings import PhantomSettings
 
 # Edit these, or override any of them: python make-phantoms.py --count 500
 OUT = "phantoms"  # apart from images/, so that synthetic and real radiographs never mix
@@ -20,18 +19,9 @@ SIZE = 128
 SEED = 0
 DIFFICULTY = "standard"
 
-
-def main() -> None:
-    """Draw the set, or the sheet that was asked for."""
-    settings = from_script(PhantomSettings, globals())
-    if settings.sheet:
-        contact_sheet(settings.sheet, settings.size, settings.seed, settings.knobs())
-        print(f"A contact sheet of synthetic radiographs is in {settings.sheet}.")
-    else:
-        write_set(settings)
-        print(f"{settings.count} synthetic radiographs are in {settings.out}.")
-
-
 if __name__ == "__main__":
-    with spoken_errors():
-        main()
+    with script.run(PhantomSettings, globals()) as settings:
+        # Imported here because it loads numpy and pillow, which --help does not need.
+        from cxr14.phantom.command import make_phantoms
+
+        make_phantoms(settings)

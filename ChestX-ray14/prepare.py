@@ -8,7 +8,8 @@ prepare-report.csv, which names every radiograph that is missing, damaged or odd
 core-minutes and 7.3 GB. It can be stopped at any moment; the same command goes on.
 """
 
-from cxr14 import preparation
+from cxr14 import script
+from cxr14.settings import PrepareSettings
 
 # Edit these, or override any of them: python prepare.py --size 128 --split patient
 SOURCE = "archives"  # where download.py puts the archives
@@ -18,4 +19,8 @@ SPLIT = "official"
 SEED = 0
 
 if __name__ == "__main__":
-    preparation.main(globals())
+    with script.run(PrepareSettings, globals()) as settings:
+        # Imported here because it loads numpy and pillow, which --help does not need.
+        from cxr14.data.prepare.command import prepare
+
+        prepare(settings)

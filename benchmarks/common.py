@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from cxr14 import devices
-from cxr14.files import written_aside
+from cxr14.files import atomic_write
+from cxr14.runtime import devices
 
 
 @dataclass(kw_only=True)
@@ -38,5 +38,5 @@ def keep_result(settings: Settings, name: str, device: torch.device, content: di
     text = json.dumps({"machine": machine, **content}, indent=2)
     print(text)
     label = "cpu" if device.type == "cpu" else re.sub(r"\W+", "-", devices.describe(device)).lower()
-    with written_aside(settings.keep_in / f"{name}-{label}.json") as aside:
+    with atomic_write(settings.keep_in / f"{name}-{label}.json") as aside:
         aside.write_text(text + "\n")

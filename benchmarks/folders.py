@@ -4,8 +4,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from cxr14.labels import NO_FINDING
-from cxr14.phantom import DIFFICULTIES, render
+from cxr14.findings import NO_FINDING
+from cxr14.phantom.knobs import DIFFICULTIES
+from cxr14.phantom.radiograph import render
 
 DRAWN_SIDE = 256
 PATIENT_IMAGES = 4  # NIH has 3.6 radiographs a patient

@@ -18,8 +18,8 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from benchmarks.common import Settings, keep_result
-from cxr14.delong import delong_interval
-from cxr14.intervals import LEVEL, RESAMPLES, Resamples, bootstrap_auroc, paired_difference
+from cxr14.evaluation.bootstrap import LEVEL, RESAMPLES, Resamples, bootstrap_auroc, paired_difference
+from cxr14.evaluation.delong import delong_interval
 
 # NIH's official test list; the shares of its 14 findings are those among all radiographs of the release.
 RADIOGRAPHS, PATIENTS = 25_596, 2_797

@@ -35,11 +35,12 @@ from PIL import Image
 from benchmarks.common import Settings, keep_result
 from benchmarks.folders import draw_radiographs, repeat_as_nih
 from benchmarks.usual import usual_pipeline
-from cxr14 import augment, devices
-from cxr14.dataset import Batches
-from cxr14.images import PackedImages, decode, open_images, resize
-from cxr14.labels import FINDINGS
-from cxr14.lists import ImageList
+from cxr14.data import augment
+from cxr14.data.image_lists import ImageList
+from cxr14.data.images import PackedImages, decode, open_images, resize
+from cxr14.data.loader import Batches
+from cxr14.findings import FINDINGS
+from cxr14.runtime import devices
 
 FILE_SIDE, STORE_SIDE, IMAGE_SIZE, SMALLEST_CROP = 1024, 256, 224, 0.5
 STORED = 2048  # rows of the store that ours draws from: 134 MB, more than any cache of the processor

@@ -26,11 +26,11 @@ import tyro
 
 from benchmarks.common import Settings, keep_result
 from benchmarks.folders import draw_radiographs, repeat_as_nih
-from cxr14 import augment
-from cxr14.dataset import Batch, Batches
-from cxr14.images import open_images
-from cxr14.labels import FINDINGS
-from cxr14.lists import ImageList
+from cxr14.data import augment
+from cxr14.data.image_lists import ImageList
+from cxr14.data.images import open_images
+from cxr14.data.loader import Batch, Batches
+from cxr14.findings import FINDINGS
 from cxr14.settings import ROOT
 
 SIDE, IMAGE_SIZE, BATCH_SIZE = 256, 224, 64

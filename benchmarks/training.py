@@ -33,17 +33,21 @@ from torch import nn
 from benchmarks.common import Settings, keep_result
 from benchmarks.folders import draw_radiographs
 from benchmarks.turns import Between, timed
-from cxr14 import augment, devices, losses, profile, zoo
-from cxr14.dataset import Batches
-from cxr14.images import open_images
-from cxr14.labels import FINDINGS
-from cxr14.learner import Learner
-from cxr14.lists import ImageList
-from cxr14.loop import Data, Training
-from cxr14.origins import find_origins
-from cxr14.packing import pack
-from cxr14.processes import Processes
+from cxr14.data import augment
+from cxr14.data.geometry import read_side
+from cxr14.data.image_lists import ImageList
+from cxr14.data.images import open_images
+from cxr14.data.loader import Batches
+from cxr14.data.prepare.packing import pack
+from cxr14.data.prepare.sources import find_origins
+from cxr14.findings import FINDINGS
+from cxr14.models import profile, zoo
+from cxr14.runtime import devices
+from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import ROOT, STUDENT, TrainSettings
+from cxr14.training import losses
+from cxr14.training.learner import Learner
+from cxr14.training.loop import Data, Training
 
 TEACHER = "3-CheXNet"
 FILES, FILE_SIDE, STORE_SIDE = 64, 1024, 256
@@ -73,7 +77,7 @@ class Bench:
 
     def __init__(self, settings: TrainingSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
-        self.processes = Processes(devices.choose(settings.device))
+        self.processes = ProcessGroup(devices.choose(settings.device))
         self.device = self.processes.device
         self.files = draw_radiographs(folder / "png", FILES, FILE_SIDE)
         names = [file.name for file in self.files]
@@ -135,7 +139,7 @@ class Bench:
         labels = np.random.default_rng(0).integers(0, 2, (count, len(FINDINGS)), dtype=np.uint8)
         train = ImageList(self.folder, names, labels)
         val = ImageList(self.folder, names[:2], labels[:2])
-        shares = {"side": augment.read_side(self.settings.image_size), "batch_size": self.settings.batch_size}
+        shares = {"side": read_side(self.settings.image_size), "batch_size": self.settings.batch_size}
         batches = Between(Batches(train, self.images, seed=0, **shares), others, self.group, self.device)
         validation = Batches(val, self.images, **shares)
         data = Data(train, val, self.images)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.common import synchronise
-from cxr14.dataset import Batch, Batches
+from cxr14.data.loader import Batch, Batches
 
 
 class Between:

@@ -13,8 +13,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from cxr14 import augment, losses, zoo
-from cxr14.labels import FINDINGS
+from cxr14.data import augment
+from cxr14.data.geometry import read_side
+from cxr14.findings import FINDINGS
+from cxr14.models import zoo
+from cxr14.training import losses
 
 WORKERS = 4  # as in the study's scripts
 READ_AHEAD = 2  # batches a worker; torch's default
@@ -24,7 +27,7 @@ def usual_pipeline(image_size: int, smallest_crop: float) -> Callable[[Path], Te
     """Return the way from a file to (3, image_size, image_size) float32: resize, crop, flip, normalise."""
     transform = transforms.Compose(
         [
-            transforms.Resize(augment.read_side(image_size)),
+            transforms.Resize(read_side(image_size)),
             transforms.RandomResizedCrop(image_size, scale=(smallest_crop, 1.0)),
             transforms.RandomHorizontalFlip(),
             transforms.ToTensor(),

@@ -1,4 +1,4 @@
-"""How a run speaks to the person who can mend it: one sentence on stderr, exit status 2."""
+"""User errors: one line on stderr and exit status 2 instead of a traceback."""
 
 import sys
 from collections.abc import Iterator
@@ -10,8 +10,8 @@ class InputError(Exception):
 
 
 @contextmanager
-def spoken_errors() -> Iterator[None]:
-    """Turn an InputError into its sentence on stderr and exit status 2."""
+def exit_on_input_error() -> Iterator[None]:
+    """Print an InputError as one line on stderr and exit with status 2."""
     try:
         yield
     except InputError as error:

@@ -10,7 +10,7 @@ from cxr14.errors import InputError
 
 
 @contextmanager
-def written_aside(path: Path, previous: Path | None = None) -> Iterator[Path]:
+def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` once the block has ended well.
 
     Whatever interrupts the block, `path` holds all of its old content or all of its new one.
@@ -24,7 +24,7 @@ def written_aside(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with spoken_disk_errors(path):
+        with wrap_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield aside
             with aside.open("rb") as file:
@@ -43,7 +43,7 @@ def fingerprint(path: Path) -> str:
 
 
 @contextmanager
-def spoken_disk_errors(path: Path) -> Iterator[None]:
+def wrap_disk_errors(path: Path) -> Iterator[None]:
     """Turn the errors of a disk that is full, read-only and the like into an InputError that names `path`."""
     try:
         yield

@@ -1,108 +1,102 @@
-"""What a run can be told: one dataclass for each kind of script, filled from its constants and its flags.
+"""The settings of every script, one dataclass for each kind of script.
 
-The dataclass carries the type, the default and the sentence that ``--help`` shows. A field without a default
-is one that every script states for itself.
+A field carries the type, the default and the sentence that ``--help`` shows. A field without a default has to
+be a constant of the script. cxr14/script.py fills these classes.
 """
 
-import dataclasses
-import math
-import types
-import typing
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-import tyro
-from typeguard import TypeCheckError, check_type
-
-from cxr14.errors import InputError
-from cxr14.labels import FINDINGS
+from cxr14.findings import FINDINGS
+from cxr14.script import (
+    Fraction,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveFraction,
+    PositiveInt,
+    Range,
+    ScriptSettings,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 """The repository: the numbered folders, ChestX-ray14/ and results/ lie in it."""
 
 STUDENT = "1-EEEA-Net-C2"
-"""Folder of the network that all teachers are taught into."""
+"""Folder of the network that every teacher is distilled into."""
 
+RESAMPLES = 1000
+"""Bootstrap resamples behind a confidence interval."""
 
-@dataclass(frozen=True)
-class Range:
-    """The numbers that a setting may take, both ends included."""
-
-    least: float
-    most: float = math.inf
-
-    def __str__(self) -> str:
-        least = "above 0" if self.least == _ABOVE_ZERO else f"{self.least} or more"
-        return least if self.most == math.inf else f"{least}, at most {self.most}"
-
-
-_ABOVE_ZERO = 1e-12
-Count = Annotated[int, Range(1)]
-Whole = Annotated[int, Range(0)]
-Positive = Annotated[float, Range(_ABOVE_ZERO)]
-AtLeastZero = Annotated[float, Range(0)]
-Share = Annotated[float, Range(0, 1)]
-PositiveShare = Annotated[float, Range(_ABOVE_ZERO, 1)]
+Method = Literal["layer-cam", "grad-cam"]
+Rule = Literal["youden", "f1", "sensitivity"]
+PhantomFactor = Annotated[float, Range(0, 5)]
 
 
 @dataclass(kw_only=True)
-class RunSettings:
-    """What training and testing share."""
+class ComputeSettings(ScriptSettings):
+    """Where a network runs, and how many radiographs at a time."""
+
+    batch_size: PositiveInt
+    """Radiographs in one step."""
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1 or mps; auto takes an accelerator where there is one."""
+
+
+@dataclass(kw_only=True)
+class RunSettings(ComputeSettings):
+    """What training, testing and verification share."""
 
     data_dir: Path
     """Folder of the radiographs that the image lists name."""
     ckpt_path: Path
     """Checkpoint of the network: training writes it, testing reads it."""
-    batch_size: Count
-    """Radiographs in one step."""
-    num_workers: Whole = 2
-    """Processes that read radiographs beside the main one; 0 reads in the main process."""
-    device: str = "auto"
-    """auto, cpu, cuda, cuda:1, mps: auto takes an accelerator where there is one."""
+    num_workers: NonNegativeInt = 2
+    """ProcessGroup that read radiographs beside the main one; 0 reads in the main process."""
 
 
 @dataclass(kw_only=True)
 class LoopSettings(RunSettings):
-    """What every training, taught or not, can be told."""
+    """Every training, with or without a teacher."""
 
     train_image_list: Path
-    """Image list to learn from: a line a radiograph, its name and 14 labels."""
+    """Image list to train on: one line a radiograph, its name and 14 labels."""
     val_image_list: Path
-    """Image list on which the best epoch is chosen; no patient of it may stand in the training list."""
-    num_epochs: Count
+    """Image list that selects the best epoch; it shares no patient with the training list."""
+    num_epochs: PositiveInt
     """Passes over the training list."""
-    learning_rate: Positive
+    learning_rate: PositiveFloat
     """Peak learning rate of AdamW, reached at the end of the warm-up."""
-    weight_decay: AtLeastZero = 0.05
-    """Decoupled weight decay of AdamW; biases and normalisation layers are spared."""
-    warmup_epochs: AtLeastZero = 0.5
-    """Epochs of linear warm-up before the cosine, at most half of all."""
-    clip_norm: Positive = 5.0
-    """Longest gradient that a step takes; a longer one is shortened to it."""
-    accumulate: Count = 1
-    """Parts in which a batch passes through the network, so that a large one fits a small card."""
-    ema_decay: Share = 0.0
-    """Keep an exponential moving average of the weights, say 0.9998, and test that; 0: none."""
-    smallest_crop: PositiveShare = 0.5
-    """Least share of the radiograph's area that a random crop keeps, 0 to 1."""
+    weight_decay: NonNegativeFloat = 0.05
+    """Decoupled weight decay of AdamW; biases and normalisation layers have none."""
+    warmup_epochs: NonNegativeFloat = 0.5
+    """Epochs of linear warm-up before the cosine schedule, at most half of all."""
+    clip_norm: PositiveFloat = 5.0
+    """Largest norm of the gradient; a larger one is scaled down to it."""
+    accumulate: PositiveInt = 1
+    """Parts in which a batch passes through the network, so that a large batch fits a small GPU."""
+    ema_decay: Fraction = 0.0
+    """Decay of an exponential moving average of the weights, such as 0.9998, which is then validated and
+    kept; 0: no average."""
+    smallest_crop: PositiveFraction = 0.5
+    """Smallest share of the radiograph's area that a random crop keeps, 0 to 1."""
     image_size: Annotated[int, Range(32)] = 224
-    """Side of the square that the network sees, in pixels."""
+    """Side of the square input of the network, in pixels."""
     pretrained: bool = True
     """Start from the published ImageNet-1k weights; --no-pretrained starts from random ones."""
-    seed: Whole = 0
-    """Fixes initial weights, order, crops and dropout."""
+    seed: NonNegativeInt = 0
+    """Seed of initial weights, order, crops and dropout."""
     deterministic: bool = False
-    """Only algorithms that give the same numbers each time on the same GPU; slower."""
+    """Use only algorithms that give the same numbers each time on the same GPU; slower."""
     compile: bool = False
-    """Compile the network first: minutes once, then faster steps on a GPU."""
+    """Compile the network with torch.compile: minutes once, then faster steps on a GPU."""
     sync_batchnorm: bool = False
-    """BatchNorm over the batches of all GPUs together."""
+    """Synchronise BatchNorm over all GPUs."""
     resume: bool = False
-    """Go on from the last snapshot of CKPT_PATH, exactly as if nothing had happened."""
-    save_minutes: AtLeastZero = 10.0
-    """Time between two snapshots within an epoch; each epoch's end makes one in any case."""
+    """Resume from the last snapshot of CKPT_PATH."""
+    save_minutes: NonNegativeFloat = 10.0
+    """Minutes between two snapshots within an epoch; the end of each epoch always saves one."""
     log_dir: Path | None = None
     """Folder for TensorBoard; None: the CSV log alone."""
 
@@ -112,12 +106,12 @@ class TrainSettings(LoopSettings):
     """Fine-tuning of one network."""
 
     init_checkpoint: Path | None = None
-    """Start from this checkpoint instead of the ImageNet-1k weights: any format that is known."""
+    """Start from this checkpoint, of any known format, instead of the ImageNet-1k weights."""
 
 
 @dataclass(kw_only=True)
 class DistillSettings(LoopSettings):
-    """A teacher's knowledge taught into EEEA-Net-C2."""
+    """Distillation of a teacher into EEEA-Net-C2."""
 
     teacher: str
     """Folder of the teacher's network."""
@@ -126,41 +120,41 @@ class DistillSettings(LoopSettings):
     student: str = STUDENT
     """Folder of the student's network."""
     student_ckpt_path: Path | None = None
-    """Checkpoint that the student starts from; None: from the ImageNet-1k weights."""
+    """Checkpoint that the student starts from; None: the ImageNet-1k weights."""
     distill_loss: Literal["bernoulli", "study"]
-    """How the student is drawn to the teacher; both formulas stand in cxr14/losses.py."""
-    temperature: Positive
-    """Divides the logits of both before they are compared; above 0."""
-    hard_weight: Share = 0.5
-    """Share of the labels against the teacher in the study loss (its alpha), 0 to 1."""
-    soft_weight: AtLeastZero = 1 / len(FINDINGS)
-    """Weight of the teacher beside the labels in the bernoulli loss (its lambda), 0 or more; one over the
-    number of findings lets both weigh the same."""
+    """Distillation loss; both formulas are in cxr14/training/losses.py."""
+    temperature: PositiveFloat
+    """Divides the logits of student and teacher before they are compared; above 0."""
+    hard_weight: Fraction = 0.5
+    """Weight of the labels in the study loss (its alpha), 0 to 1; the teacher has the rest."""
+    soft_weight: NonNegativeFloat = 1 / len(FINDINGS)
+    """Weight of the teacher in the bernoulli loss (its lambda), 0 or more; the default is one over the number
+    of findings, because the divergence is a sum over findings and the cross-entropy a mean."""
 
 
 @dataclass(kw_only=True)
 class TestSettings(RunSettings):
     """Scoring of one checkpoint."""
 
-    __test__ = False  # pytest would collect the class for its name
+    __test__ = False  # pytest would collect the class because of its name
 
     test_image_list: Path
     """Image list to score."""
     val_image_list: Path
-    """Image list on which the operating thresholds are chosen; never the one that is scored."""
+    """Image list that operating points and calibration are fitted on; never the one that is scored."""
     results_dir: Path
-    """Folder that receives predictions and figures."""
+    """Folder for predictions, metrics and operating points."""
     crops: Literal[1, 10]
     """10: four corners and the centre, each also mirrored, averaged; 1: the centre alone."""
-    threshold_rule: Literal["youden", "f1", "sensitivity"] = "youden"
-    """What the operating thresholds are best at on the validation list."""
-    target_sensitivity: float | None = None
-    """Sensitivity to reach, above 0 up to 1, for the rule of that name."""
+    threshold_rule: Rule = "youden"
+    """What the operating thresholds maximise on the validation list."""
+    target_sensitivity: PositiveFraction | None = None
+    """Sensitivity to reach, above 0 up to 1; for --threshold-rule sensitivity alone."""
 
 
 @dataclass(kw_only=True)
 class TaughtTestSettings(TestSettings):
-    """Scoring of a student that a teacher taught."""
+    """Scoring of a distilled student."""
 
     teacher: str
     """Folder of the teacher's network."""
@@ -168,86 +162,140 @@ class TaughtTestSettings(TestSettings):
     """Folder of the student's network."""
 
 
-Settings = TypeVar("Settings")
+@dataclass(kw_only=True)
+class ParaTestSettings(ScriptSettings):
+    """Parameters, MACs and latency of one network."""
+
+    image_size: Annotated[int, Range(32)] = 224
+    """Side of the square input of the network, in pixels."""
 
 
-def from_script(
-    kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None
-) -> Settings:
-    """Fill `kind` from a script's upper-case constants, then from the command line.
+@dataclass(kw_only=True)
+class DownloadSettings(ScriptSettings):
+    """Download of the radiographs."""
 
-    Args:
-        kind: a dataclass; its field ``batch_size`` is the constant BATCH_SIZE and the flag --batch-size.
-        script: the script's ``globals()``. A path among its constants is relative to the script's folder,
-            one on the command line to the working folder.
-        argv: the command line; None takes that of the process.
-
-    Raises:
-        InputError: a constant that no field knows, of the wrong type, or missing; a number out of range.
-    """
-    folder = Path(str(script["__file__"])).resolve().parent
-    constants = {name: value for name, value in script.items() if name.isupper() and not name.startswith("_")}
-    hints = typing.get_type_hints(kind)
-    fields = {field.name.upper(): field for field in dataclasses.fields(kind)}
-    values = {}
-    for name, value in constants.items():
-        if name not in fields:
-            raise InputError(
-                f"{name} is not a setting of this script; known are {', '.join(sorted(fields))}."
-            )
-        values[name.lower()] = _checked(name, value, hints[name.lower()], folder)
-    missing = [
-        name
-        for name, field in fields.items()
-        if name not in constants
-        and field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-    ]
-    if missing:
-        raise InputError(f"the script leaves out {', '.join(missing)}.")
-    description = str(script.get("__doc__") or "")
-    settings = tyro.cli(kind, default=kind(**values), args=argv, description=description)
-    _check_ranges(settings)
-    return settings
+    source: Literal["huggingface", "nih"]
+    """huggingface: a copy of NIH's files on the Hugging Face hub; nih: the archives from NIH's own links."""
+    out: Path
+    """Folder for the archives; prepare.py reads it as it is."""
+    archives: str = "all"
+    """Which of the 12, such as 1,2: the first has 4,999 radiographs, the last 7,121, any other 10,000."""
 
 
-def as_plain(settings: object) -> dict[str, object]:
-    """Return the fields of a settings dataclass as numbers and strings, for a checkpoint or a JSON file."""
-    return {
-        name: str(value) if isinstance(value, Path) else value
-        for name, value in dataclasses.asdict(settings).items()
-    }
+@dataclass(kw_only=True)
+class PrepareSettings(ScriptSettings):
+    """Preparation of the radiographs."""
+
+    source: Path
+    """Folder of the radiographs, in any layout: image files, .zip and .tar.gz archives; or one archive."""
+    out: Path
+    """Folder for images/, labels/ and prepare-report.csv."""
+    size: PositiveInt = 256
+    """Side of a packed radiograph in pixels; networks with an input of 224 crop from 256."""
+    split: Literal["official", "patient", "lists"] = "official"
+    """official: NIH's test list, validation drawn from the rest by patient; patient: all three drawn by
+    patient; lists: your own."""
+    lists: Path | None = None
+    """Folder of your own train_list.txt, val_list.txt and test_list.txt, for --split lists."""
+    medmnist: Path | None = None
+    """ChestMNIST's .npz file, instead of SOURCE; it brings its own split."""
+    val_fraction: PositiveFraction = 0.125
+    """Share of the patients outside the test list that go to validation: 10 of the 80 in 70/10/20."""
+    test_fraction: PositiveFraction = 0.2
+    """Share of all patients that go to the test list, for --split patient."""
+    seed: NonNegativeInt = 0
+    """Seed of the split."""
+    workers: NonNegativeInt = 0
+    """ProcessGroup that decode; 0 takes all cores."""
 
 
-def _checked(name: str, value: object, hint: object, folder: Path) -> object:
-    if isinstance(value, str) and _takes(hint, Path):
-        return (folder / value).resolve()
-    if type(value) is int and _takes(hint, float):
-        return float(value)
-    # bool is an int to Python, but BATCH_SIZE = True is a slip.
-    slip = isinstance(value, bool) and not _takes(hint, bool)
-    try:
-        check_type(value, hint)
-    except TypeCheckError:
-        slip = True
-    if slip:
-        raise InputError(f"{name} = {value!r} is of the wrong type; {_spelled(hint)} is expected.")
-    return value
+@dataclass(kw_only=True)
+class CompareSettings(ScriptSettings):
+    """The report."""
+
+    results_dir: Path
+    """Folder below which the test scripts left their predictions; the report is written into it."""
+    resamples: Annotated[int, Range(20)] = RESAMPLES
+    """Bootstrap resamples of the patients; with fewer than 600 no adjusted p-value of a finding can fall
+    below 0.05."""
+    seed: NonNegativeInt = 0
+    """Seed of the resamples."""
 
 
-def _check_ranges(settings: object) -> None:
-    for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
-        for span in getattr(hint, "__metadata__", ()):
-            value = getattr(settings, name)
-            if not span.least <= value <= span.most:
-                raise InputError(f"{name.upper()} = {value} is out of range; {span} is expected.")
+@dataclass(kw_only=True)
+class VerifySettings(ComputeSettings):
+    """Verification of saved results."""
+
+    results_dir: Path
+    """Folder below which the test scripts left their predictions."""
+    ckpt_path: Path
+    """A checkpoint, or a folder with checkpoints in it or one folder below; the hash of the weights
+    tells which of them belongs to which result."""
+    data_dir: Path
+    """Folder of the radiographs that the image list names."""
+    test_image_list: Path
+    """Image list that was scored."""
+    batch_size: PositiveInt = 64
+    """Radiographs in one step."""
+    num_workers: NonNegativeInt = 2
+    """ProcessGroup that read radiographs beside the main one; 0 reads in the main process."""
 
 
-def _takes(hint: object, kind: type) -> bool:
-    return kind is hint or (isinstance(hint, types.UnionType) and kind in typing.get_args(hint))
+@dataclass(kw_only=True)
+class ExplainSettings(ComputeSettings):
+    """Heat maps."""
+
+    ckpt_path: Path
+    """Checkpoint of any of the networks, distilled or not; it names its network."""
+    data_dir: Path
+    """Folder of the radiographs that the image list names."""
+    image_list: Path
+    """Image list to choose radiographs from."""
+    out_dir: Path
+    """Folder for the pictures and tables."""
+    count: PositiveInt = 8
+    """Radiographs to draw; in the list's order, one for each finding in turn."""
+    findings_shown: Literal["positive", *FINDINGS] | int = "positive"
+    """Findings to draw: positive: those that the list has; a finding by its name; or a number: that many of
+    the most probable ones."""
+    box_list: Path | None = None
+    """Boxes of findings in NIH's format, BBox_List_2017.csv: they are drawn, and the maps are scored on
+    all of them that lie on radiographs of the list."""
+    method: Method = "layer-cam"
+    """How the cells of a layer are weighted: layer-cam or grad-cam."""
+    batch_size: PositiveInt = 16
+    """Maps computed at once."""
 
 
-def _spelled(hint: object) -> str:
-    return (
-        hint.__name__ if isinstance(hint, type) else str(hint).replace("pathlib.", "").replace("typing.", "")
-    )
+@dataclass(kw_only=True)
+class PhantomSettings(ScriptSettings):
+    """Synthetic radiographs in NIH's layout."""
+
+    out: Path
+    """Folder for the set; keep it apart from real radiographs."""
+    count: Annotated[int, Range(4)] = 2000
+    """Number of radiographs, two of each patient."""
+    size: Annotated[int, Range(32, 1024)] = 128
+    """Side of the square images in pixels."""
+    seed: NonNegativeInt = 0
+    """Seed of every image and label; an image depends on the seed and its own number alone."""
+    test_fraction: Fraction = 0.25
+    """Share of the patients that go to the test list, 0 to 1; one patient at least is on either side."""
+    difficulty: Literal["standard", "easy"] = "standard"
+    """Sets the six parameters below together; easy is what a small network learns within minutes."""
+    severity: PhantomFactor | None = None
+    """Multiplies the contrast of every sign, 0 to 5; None: 1 standard, 1.6 easy."""
+    noise: PhantomFactor | None = None
+    """Multiplies the detector's noise, 0 to 5; None: 1 standard, 0.5 easy."""
+    nuisance: PhantomFactor | None = None
+    """Multiplies the unlabelled variation between people and films, 0 to 5; None: 1 standard, 0.5 easy."""
+    false_negatives: Fraction | None = None
+    """Probability that a drawn finding is not labelled, 0 to 1; None: 0.08 standard, 0 easy."""
+    false_positives: Fraction | None = None
+    """Labels without a sign, as a multiple of the prevalence, 0 to 1; None: 0.08 standard, 0 easy."""
+    tail: Fraction | None = None
+    """Exponent of NIH's prevalences, 0 to 1, 1 being NIH's own; None: 0.5."""
+    num_workers: NonNegativeInt = 2
+    """ProcessGroup that draw; 0 draws in the main process. The images do not depend on it."""
+    sheet: Path | None = None
+    """Draw no set, only a contact sheet of every finding into this PNG file."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from cxr14.labels import FINDINGS, NO_FINDING
+from cxr14.findings import FINDINGS, NO_FINDING
 
 
 def names_of(patients, images_each=2):

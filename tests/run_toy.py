@@ -6,7 +6,8 @@ from pathlib import Path
 
 import torch
 
-from cxr14 import losses, snapshot
+from cxr14.models import checkpoint
+from cxr14.training import losses
 from tests.toy import toy_settings, toy_training, weights_of
 
 STEP_SECONDS = 0.15
@@ -22,7 +23,7 @@ def main(folder: str) -> None:
     """Train in `folder`, or go on there, and leave finished.pth."""
     settings = toy_settings(Path(folder), save_minutes=0)
     training = toy_training(settings, loss=slow_loss)
-    if snapshot.path_of(settings.ckpt_path).exists():
+    if checkpoint.snapshot_path(settings.ckpt_path).exists():
         training.resume()
     print("ready", flush=True)
     training.run()

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from scipy.special import expit
 
-from cxr14.labels import FINDINGS
-from cxr14.predictions import TEST, VALIDATION, Predictions
+from cxr14.evaluation.predictions import TEST, VALIDATION, Predictions
+from cxr14.findings import FINDINGS
 
 # Shares of the 14 findings among NIH's 112,120 radiographs, rounded.
 SHARES = (0.103, 0.025, 0.119, 0.177, 0.052, 0.056, 0.013, 0.047, 0.042, 0.021, 0.022, 0.015, 0.030, 0.002)

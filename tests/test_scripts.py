@@ -7,8 +7,9 @@ import sys
 import pytest
 import torch
 
-from cxr14 import checkpoint, devices, zoo
-from cxr14.labels import FINDINGS
+from cxr14.findings import FINDINGS
+from cxr14.models import checkpoint, zoo
+from cxr14.runtime import devices
 from cxr14.settings import ROOT
 from tests.conftest import run_python
 

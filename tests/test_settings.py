@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cxr14 import script as script_entry
 from cxr14 import settings
 from cxr14.errors import InputError
 
@@ -21,7 +22,7 @@ SCRIPT = {
 
 
 def read(changes=None, argv=()):
-    return settings.from_script(settings.TrainSettings, SCRIPT | (changes or {}), list(argv))
+    return script_entry.read_settings(settings.TrainSettings, SCRIPT | (changes or {}), list(argv))
 
 
 def test_a_path_of_the_script_is_relative_to_its_folder_and_a_flag_to_where_the_person_stands():
@@ -68,7 +69,7 @@ def test_an_unknown_constant_is_named():
 def test_a_missing_constant_is_named():
     script = {name: value for name, value in SCRIPT.items() if name != "CKPT_PATH"}
     with pytest.raises(InputError, match="CKPT_PATH"):
-        settings.from_script(settings.TrainSettings, script, [])
+        script_entry.read_settings(settings.TrainSettings, script, [])
 
 
 def test_an_unknown_flag_ends_with_status_2(capsys):
@@ -95,4 +96,6 @@ def test_a_number_out_of_range_is_refused(flag, value):
 
 
 def test_plain_settings_hold_no_objects():
-    assert all(isinstance(value, str | int | float | None) for value in settings.as_plain(read()).values())
+    assert all(
+        isinstance(value, str | int | float | None) for value in script_entry.as_plain(read()).values()
+    )

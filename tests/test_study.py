@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from cxr14 import journal, snapshot, zoo
+from cxr14.models import checkpoint, zoo
 from cxr14.settings import ROOT
 from tests.conftest import run_python
 from tests.test_scripts import KD, TINY, data_flags, flags_of_test
@@ -60,7 +60,7 @@ def test_an_interrupted_script_saves_says_so_and_goes_on(number, phantoms, tmp_p
     words = [str(word) for word in (sys.executable, ROOT / zoo.NAMES[0] / "train-model.py", *flags)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     assert b"radiographs to learn from" in process.stdout.readline()
-    while not snapshot.path_of(place).exists():  # the first epoch's end
+    while not checkpoint.snapshot_path(place).exists():  # the first epoch's end
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, number)
@@ -71,7 +71,7 @@ def test_an_interrupted_script_saves_says_so_and_goes_on(number, phantoms, tmp_p
     ended = run_python(*words[1:], "--resume")
     assert ended.returncode == 0, ended.stderr
     assert "of 3: validation AUROC" in ended.stdout
-    assert len(journal.path_of(place).read_text().splitlines()) == 1 + 3
+    assert len(checkpoint.log_path(place).read_text().splitlines()) == 1 + 3
 
 
 @pytest.mark.slow

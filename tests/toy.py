@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from cxr14 import losses
-from cxr14.dataset import Batches
-from cxr14.labels import FINDINGS
-from cxr14.learner import Learner
-from cxr14.lists import ImageList
-from cxr14.loop import Data, Training
-from cxr14.processes import Processes
-from cxr14.settings import TrainSettings, as_plain
+from cxr14.data.image_lists import ImageList
+from cxr14.data.loader import Batches
+from cxr14.findings import FINDINGS
+from cxr14.runtime.distributed import ProcessGroup
+from cxr14.script import as_plain
+from cxr14.settings import TrainSettings
+from cxr14.training import losses
+from cxr14.training.learner import Learner
+from cxr14.training.loop import Data, Training
 
 COUNT, SIDE = 40, 37
 
@@ -75,19 +76,19 @@ def toy_settings(folder: Path, **changes) -> TrainSettings:
 
 
 def toy_training(
-    settings: TrainSettings, loss=losses.binary_cross_entropy, network=None, processes=None
+    settings: TrainSettings, loss=losses.binary_cross_entropy, network=None, group=None
 ) -> Training:
     """Return a training that keeps its best weights in memory, as the attribute `kept`."""
-    data, processes = toy_data(), processes or Processes(torch.device("cpu"))
+    data, group = toy_data(), group or ProcessGroup(torch.device("cpu"))
     shares = {
         "side": SIDE,
         "batch_size": settings.batch_size,
-        "rank": processes.rank,
-        "world": processes.world,
+        "rank": group.rank,
+        "world": group.world_size,
     }
     train = Batches(data.train, data.images, seed=settings.seed, drop_last=True, **shares)
     val = Batches(data.val, data.images, **shares)
-    learner = Learner(network or toy_network(), loss, settings, processes, len(train))
+    learner = Learner(network or toy_network(), loss, settings, group, len(train))
     kept = {}
 
     def keep(weights, epoch, auroc):

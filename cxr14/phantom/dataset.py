@@ -21,12 +21,13 @@ from PIL import Image, PngImagePlugin
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from cxr14.data.nih_tables import BOX_NAMES
 from cxr14.errors import InputError
-from cxr14.files import written_aside
-from cxr14.labels import FINDINGS, NO_FINDING
-from cxr14.nih import BOX_NAMES
-from cxr14.phantom.knobs import Knobs, PhantomSettings
+from cxr14.files import atomic_write
+from cxr14.findings import FINDINGS, NO_FINDING
+from cxr14.phantom.knobs import Knobs, knobs_of
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
+from cxr14.settings import PhantomSettings
 
 GENERATOR = 1  # raise it when the same seed comes to mean other pixels, so that no folder mixes the two
 SETTINGS_FILE = "settings.json"
@@ -57,7 +58,7 @@ def write_set(settings: PhantomSettings) -> None:
     Raises:
         InputError: the folder holds a set of other settings or files that are no phantoms.
     """
-    knobs = settings.knobs()
+    knobs = knobs_of(settings)
     _claim(settings, knobs)
     images = settings.out / IMAGES
     # A file that a killed run was about to write is of no use to anyone.
@@ -131,7 +132,7 @@ def _draw(index: int, images: Path, settings: dict[str, object], knobs: Knobs) -
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "Synthetic chest radiograph: a drawing, not a patient.")
     text.add_text("phantom", json.dumps(record))
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         Image.fromarray(phantom.image).save(aside, format="PNG", pnginfo=text)
     return record
 
@@ -189,7 +190,7 @@ def _table(header: str, rows: list[tuple]) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         aside.write_text(text, encoding="utf-8")
 
 

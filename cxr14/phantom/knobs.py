@@ -1,11 +1,10 @@
-"""What a set of phantoms can be told, and what the two difficulties mean."""
+"""How hard a set of phantoms is to read."""
 
 import dataclasses
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
-from cxr14.errors import InputError
+from cxr14.script import Fraction, check_ranges
+from cxr14.settings import PhantomFactor, PhantomSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,18 +20,15 @@ class Knobs:
         tail: power of NIH's prevalences; 1 is NIH's own long tail, 0.5 makes rare findings commoner.
     """
 
-    severity: float = 1.0
-    noise: float = 1.0
-    nuisance: float = 1.0
-    false_negatives: float = 0.08
-    false_positives: float = 0.08
-    tail: float = 0.5
+    severity: PhantomFactor = 1.0
+    noise: PhantomFactor = 1.0
+    nuisance: PhantomFactor = 1.0
+    false_negatives: Fraction = 0.08
+    false_positives: Fraction = 0.08
+    tail: Fraction = 0.5
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            most = 1.0 if name in ("false_negatives", "false_positives", "tail") else 5.0
-            if not 0 <= value <= most:
-                raise InputError(f"{name} = {value} is out of range; give a number from 0 to {most:g}.")
+        check_ranges(self)
 
 
 DIFFICULTIES = {
@@ -41,56 +37,8 @@ DIFFICULTIES = {
 }
 
 
-@dataclass(kw_only=True)
-class PhantomSettings:
-    """A folder of synthetic radiographs in NIH's layout."""
-
-    out: Path
-    """Folder that receives the set; keep it apart from real radiographs."""
-    count: int = 2000
-    """How many radiographs, two of each patient; 4 or more."""
-    size: int = 128
-    """Side of the square images in pixels, 32 to 1024."""
-    seed: int = 0
-    """Fixes every image and label, 0 or more; an image depends on the seed and its own number alone."""
-    test_fraction: float = 0.25
-    """Share of the patients that goes to the test list, between 0 and 1."""
-    difficulty: Literal["standard", "easy"] = "standard"
-    """Sets the six knobs below together; easy is what a small network learns within minutes."""
-    severity: float | None = None
-    """Multiplies how conspicuous every sign is; None: 1 standard, 1.6 easy."""
-    noise: float | None = None
-    """Multiplies the detector's noise; None: 1 standard, 0.5 easy."""
-    nuisance: float | None = None
-    """Multiplies what differs between people and films and is never labelled; None: 1 standard, 0.5 easy."""
-    false_negatives: float | None = None
-    """Chance that a finding that was drawn goes unlabelled; None: 0.08 standard, 0 easy."""
-    false_positives: float | None = None
-    """Labels without a sign, as a multiple of the prevalence; None: 0.08 standard, 0 easy."""
-    tail: float | None = None
-    """Power of NIH's prevalences, 1 being NIH's own; None: 0.5."""
-    num_workers: int = 2
-    """Processes that draw; 0 draws in the main process. The images do not depend on it."""
-    sheet: Path | None = None
-    """Draw no set, only a contact sheet of every finding into this PNG file."""
-
-    def __post_init__(self) -> None:
-        for name, good, range_ in (
-            ("count", self.count >= 4, "4 or more"),
-            ("size", 32 <= self.size <= 1024, "32 to 1024"),
-            ("seed", self.seed >= 0, "0 or more"),
-            ("test_fraction", 0 < self.test_fraction < 1, "between 0 and 1"),
-            ("num_workers", self.num_workers >= 0, "0 or more"),
-        ):
-            if not good:
-                raise InputError(f"{name} = {getattr(self, name)} is out of range; give {range_}.")
-
-    def knobs(self) -> Knobs:
-        """Return the knobs of the difficulty, with those that were set alone in their place.
-
-        Raises:
-            InputError: a knob is out of its range.
-        """
-        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(Knobs)}
-        chosen = {name: value for name, value in given.items() if value is not None}
-        return dataclasses.replace(DIFFICULTIES[self.difficulty], **chosen)
+def knobs_of(settings: PhantomSettings) -> Knobs:
+    """Return the knobs of the difficulty, with those that were set one by one in their place."""
+    given = {field.name: getattr(settings, field.name) for field in dataclasses.fields(Knobs)}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return dataclasses.replace(DIFFICULTIES[settings.difficulty], **chosen)

@@ -5,7 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from cxr14.labels import FINDINGS
+from cxr14.findings import FINDINGS
 from cxr14.phantom.knobs import Knobs
 
 # Positives among the 112,120 radiographs of Data_Entry_2017.csv, in the order of FINDINGS.

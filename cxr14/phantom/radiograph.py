@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr14.labels import FINDINGS
-from cxr14.nih import BOX_SIDE
+from cxr14.data.nih_tables import BOX_SIDE
+from cxr14.findings import FINDINGS
 from cxr14.phantom import acquisition, mimics, tissue, vessels
 from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
 from cxr14.phantom.canvas import Field, Grid, blur, bounds, rise

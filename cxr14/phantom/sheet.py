@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from cxr14.files import written_aside
-from cxr14.labels import FINDINGS, NO_FINDING
+from cxr14.files import atomic_write
+from cxr14.findings import FINDINGS, NO_FINDING
 from cxr14.phantom.knobs import Knobs
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 
@@ -44,5 +44,5 @@ def contact_sheet(path: Path, size: int = 192, seed: int = 0, knobs: Knobs | Non
         for example in range(EXAMPLES):
             phantom = render((place * EXAMPLES + example) * IMAGES_A_PATIENT, seed, knobs, size, alone)
             sheet.paste(Image.fromarray(phantom.image), (left + example * size, top + caption))
-    with written_aside(path) as aside:
+    with atomic_write(path) as aside:
         sheet.save(aside, format="PNG")

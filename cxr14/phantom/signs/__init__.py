@@ -6,7 +6,7 @@ change the medium by products and sums alone, so their order does not matter.
 
 from collections.abc import Callable
 
-from cxr14.labels import FINDINGS
+from cxr14.findings import FINDINGS
 from cxr14.phantom.body import Body
 from cxr14.phantom.canvas import Field
 from cxr14.phantom.chest import Chest

@@ -1,0 +1,191 @@
+"""Image lists: text files with a line a radiograph, its name and then 0 or 1 for each of the 14 findings."""
+
+import hashlib
+import re
+import sys
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from cxr14.errors import InputError
+from cxr14.files import atomic_write
+from cxr14.findings import FINDINGS
+
+# NIH names a radiograph patient_follow-up.png: 00000061_012.png; the phantoms put a word before it.
+_NIH_NAME = re.compile(r"(?P<patient>.*\d{8})_\d{3}\.\w+")
+_SYNTHETIC = "synthetic_"
+# NIH's official test list holds 25,596 radiographs, ChestMNIST's validation list 11,219. Below a tenth of the
+# latter, an AUROC of a rare finding rests on a handful of positives.
+_TINY = 1_000
+_SHOWN = 3
+
+
+# How the title of a table or a figure says what it rests on.
+MARKS = {
+    "synthetic": "SYNTHETIC radiographs",
+    "tiny": "TINY list of {count:,} radiographs",
+    "real": "{count:,} radiographs",
+}
+
+
+@dataclass(frozen=True)
+class ImageList:
+    """The radiographs of one split with their labels.
+
+    Attributes:
+        path: the file it was read from.
+        names: N file names.
+        labels: (N, 14) uint8, 1 where the finding was noted, in the order of ``labels.FINDINGS``.
+    """
+
+    path: Path
+    names: list[str]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def patients(self) -> list[str]:
+        """The patient of each radiograph; see `patient_of`."""
+        return [patient_of(name) for name in self.names]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of names and labels: that of the file, when `write_list` wrote it."""
+        return hashlib.sha256(_as_text(self.names, self.labels).encode()).hexdigest()
+
+    @property
+    def kind(self) -> str:
+        """What a figure from this list can be worth.
+
+        "synthetic" when a name says so, else "tiny" below 1,000 radiographs, where a mean AUROC is mostly
+        luck, else "real".
+        """
+        if any(name.startswith(_SYNTHETIC) for name in self.names):
+            return "synthetic"
+        return "tiny" if len(self) < _TINY else "real"
+
+
+def patient_of(name: str) -> str:
+    """Return whose radiograph a file name says it is.
+
+    Args:
+        name: ``00000061_012.png`` gives "00000061", ``synthetic_00000003_001.png`` "synthetic_00000003". A
+            name without patient and follow-up number stands for a patient of its own.
+    """
+    match = _NIH_NAME.fullmatch(name)
+    return match["patient"] if match else name
+
+
+def read_list(path: Path) -> ImageList:
+    """Read an image list.
+
+    Raises:
+        InputError: no such file, names without labels, another number of columns, a label that is not 0 or 1,
+            or nothing in it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        raise InputError(
+            f"there is no image list {path}; ChestX-ray14/prepare.py writes the lists of the real "
+            "radiographs, and ChestX-ray14/make-phantoms.py makes synthetic ones for prepare.py to read."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the image list {path} cannot be read ({error}).") from None
+    names, rows = [], []
+    for number, line in enumerate(lines, start=1):
+        columns = line.split()
+        if not columns:
+            continue
+        names.append(columns[0])
+        rows.append(_labels_of(columns, path, number))
+    if not names:
+        raise InputError(f"the image list {path} is empty; run ChestX-ray14/prepare.py again to write it.")
+    return ImageList(path, names, np.array(rows, dtype=np.uint8))
+
+
+def write_list(path: Path, names: Sequence[str], labels: np.ndarray) -> None:
+    """Write an image list, aside and then renamed into place.
+
+    Args:
+        path: where; its folder is made when it is missing.
+        names: N file names without spaces.
+        labels: (N, 14), 0 or 1.
+    """
+    with atomic_write(path) as aside:
+        aside.write_text(_as_text(names, labels), encoding="utf-8", newline="\n")
+
+
+def require_disjoint(*image_lists: ImageList) -> None:
+    """Make sure that no patient stands in two of the lists.
+
+    A list that repeats a name, or whose names tell no patients, is warned of on stderr.
+
+    Raises:
+        InputError: some do; the sentence names a few.
+    """
+    for image_list in image_lists:
+        repeats = len(image_list) - len(set(image_list.names))
+        if repeats:
+            print(f"warning: {image_list.path} repeats a name in {repeats} of its lines.", file=sys.stderr)
+    silent = [one.path.name for one in image_lists if not any(map(_NIH_NAME.fullmatch, one.names))]
+    if silent:
+        print(
+            f"warning: the names in {', '.join(silent)} tell no patients, so whether one stands in another "
+            "list as well cannot be checked.",
+            file=sys.stderr,
+        )
+    for a, b in combinations(image_lists, 2):
+        both = sorted(set(a.patients) & set(b.patients))
+        if both:
+            raise InputError(
+                f"{len(both)} patients stand in both {a.path} and {b.path}, such as "
+                f"{', '.join(both[:_SHOWN])}: split by patient, as ChestX-ray14/prepare.py does."
+            )
+
+
+def require_images(image_list: ImageList, images: Container[str]) -> None:
+    """Make sure that every radiograph of the list is there.
+
+    Args:
+        image_list: the list.
+        images: the names that can be read, ``ImageSource.names``.
+
+    Raises:
+        InputError: some are not; the sentence counts them and names the first three.
+    """
+    missing = [name for name in image_list.names if name not in images]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of the {len(image_list)} radiographs in {image_list.path} are not in DATA_DIR, "
+            f"such as {', '.join(missing[:_SHOWN])}: point DATA_DIR at their folder or run "
+            "ChestX-ray14/prepare.py."
+        )
+
+
+def _labels_of(columns: list[str], path: Path, number: int) -> list[int]:
+    values = columns[1:]
+    if not values:
+        raise InputError(
+            f"line {number} of {path} holds a name without labels, as NIH's own lists do; "
+            "run ChestX-ray14/prepare.py, which joins names and labels."
+        )
+    if len(values) != len(FINDINGS):
+        raise InputError(
+            f"line {number} of {path} has {len(values)} labels after the name; {len(FINDINGS)} are expected."
+        )
+    if not set(values) <= {"0", "1"}:
+        wrong = next(value for value in values if value not in {"0", "1"})
+        raise InputError(f"line {number} of {path} holds the label {wrong!r}; only 0 and 1 are labels.")
+    return [int(value) for value in values]
+
+
+def _as_text(names: Sequence[str], labels: np.ndarray) -> str:
+    rows = np.asarray(labels, dtype=np.uint8).astype("U1")
+    return "".join(f"{name} {' '.join(row)}\n" for name, row in zip(names, rows, strict=True))

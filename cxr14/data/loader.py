@@ -1,0 +1,157 @@
+"""Names, labels and images become batches: in a fixed order for testing, in a seeded one for training."""
+
+import signal
+from collections.abc import Iterator
+from multiprocessing.context import BaseContext
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cxr14.data.image_lists import ImageList, require_images
+from cxr14.data.images import ImageSource
+from cxr14.errors import InputError
+
+
+class Batch(NamedTuple):
+    """Radiographs that are looked at together."""
+
+    images: Tensor
+    """(B, R, R) uint8."""
+    labels: Tensor
+    """(B, 14) float32, 0 or 1."""
+    index: Tensor
+    """(B,) int64 on the CPU: which lines of the image list these are."""
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch on `device`; the copy to a CUDA device overlaps with what runs there."""
+        images, labels = self.images, self.labels
+        if device.type == "cuda":
+            # From pageable memory the copy would wait for all work queued on the device before it.
+            images, labels = images.pin_memory(), labels.pin_memory()
+        return Batch(images.to(device, non_blocking=True), labels.to(device, non_blocking=True), self.index)
+
+
+class Batches:
+    """The radiographs of an image list, batch by batch.
+
+    What a batch holds depends on the list, seed and epoch alone: not on the number of processes that read,
+    nor on where an epoch was entered. With several ranks, each gets its share of every batch: rank r the
+    members r, r + world, … of it, none twice.
+    """
+
+    def __init__(
+        self,
+        image_list: ImageList,
+        images: ImageSource,
+        *,
+        side: int,
+        batch_size: int,
+        num_workers: int = 0,
+        seed: int | None = None,
+        drop_last: bool = False,
+        rank: int = 0,
+        world: int = 1,
+        context: BaseContext | str | None = None,
+    ) -> None:
+        """Check that all radiographs are there.
+
+        Args:
+            image_list: N radiographs.
+            images: where they are read from.
+            side: R, the side in pixels at which they are read; see `read_side`.
+            batch_size: radiographs of a batch, over all ranks.
+            num_workers: processes that decode and resize. A packed store of just this side is read in this
+                process whatever is asked for: a radiograph of 256 px is copied out of the memory map in 4
+                microseconds, and handing it over from another process takes ten times as long
+                (benchmarks/loading.py measures both).
+            seed: draws a new order for each epoch; None keeps that of the list.
+            drop_last: leave out an incomplete last batch, unless it is the only one.
+            rank: which of `world` processes this one is.
+            world: how many processes share each batch.
+            context: how processes are started, "spawn" for example; None is the platform's way.
+
+        Raises:
+            InputError: a radiograph of the list is not there.
+        """
+        require_images(image_list, images.names)
+        self._count = len(image_list)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._drop_last = drop_last
+        self._rank, self._world = rank, world
+        self._plan = _Plan()
+        workers = 0 if images.copies(side) else num_workers
+        self._loader = DataLoader(
+            _Reader(image_list, images, side),
+            batch_size=None,  # the plan hands out whole batches, so that a process reads one at a time
+            sampler=self._plan,
+            num_workers=workers,
+            # Each pass draws a seed for its processes; from the global stream, the pass that a resumed run
+            # enters in its middle would shift every dropout after it.
+            generator=torch.Generator(),
+            persistent_workers=workers > 0,
+            worker_init_fn=_leave_signals_to_the_main_process,
+            multiprocessing_context=context if workers else None,
+        )
+
+    def __len__(self) -> int:
+        """Return the number of batches in an epoch."""
+        whole, rest = divmod(self._count, self._batch_size)
+        return whole + (rest > 0 and not (self._drop_last and whole))
+
+    def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
+        """Go through the list once.
+
+        Args:
+            epoch: which pass this is; it draws the order together with the seed.
+            first: the batch to begin at, for a run that goes on in the middle of an epoch.
+
+        Yields:
+            Batches on the CPU; where a last batch has fewer members than ranks, some ranks get none of it.
+        """
+        order = np.arange(self._count)
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
+        starts = range(first * self._batch_size, len(self) * self._batch_size, self._batch_size)
+        shares = [order[start : start + self._batch_size][self._rank :: self._world] for start in starts]
+        self._plan.shares = [share for share in shares if len(share)]
+        for read in self._loader:
+            if isinstance(read, InputError):
+                raise read
+            yield Batch(*read)
+
+
+def _leave_signals_to_the_main_process(_worker: int) -> None:
+    # Ctrl-C and a scheduler's SIGTERM reach every process of a run; without readers it could not save itself.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+class _Plan(Sampler):
+    # The loader, and with it its processes, outlives an epoch; what it is to read is set anew for each.
+    def __init__(self) -> None:
+        self.shares: list[np.ndarray] = []
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return iter(self.shares)
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+
+class _Reader(Dataset):
+    def __init__(self, image_list: ImageList, images: ImageSource, side: int) -> None:
+        self._names, self._labels = image_list.names, image_list.labels
+        self._images = images
+        self._side = side
+
+    def __getitem__(self, index: np.ndarray) -> tuple[Tensor, Tensor, Tensor] | InputError:
+        try:
+            images = self._images.read([self._names[i] for i in index], self._side)
+        except InputError as error:
+            return error  # raised in a process of the loader, its sentence would arrive inside a traceback
+        labels = self._labels[index].astype(np.float32)
+        return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(index)

@@ -1,0 +1,96 @@
+"""What NIH ships beside the images: the table of findings and the official lists of names."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxr14.errors import InputError
+from cxr14.findings import FINDINGS, NO_FINDING
+
+_NAME, _FINDINGS = "Image Index", "Finding Labels"
+# The 224 px copy on Kaggle calls them train_val_list_NIH.txt and so on; NIH's newer table ends in _v2020.
+_TABLE, _TRAIN_VAL, _TEST = "Data_Entry_2017*.csv", "train_val_list*.txt", "test_list*.txt"
+
+# NIH's table of boxes counts pixels of its own 1024 x 1024 images, and says Infiltrate where its table of
+# labels says Infiltration.
+BOX_SIDE = 1024
+BOX_NAMES = {"Infiltration": "Infiltrate"}
+
+
+@dataclass(frozen=True)
+class Documents:
+    """Where the table and the lists lie; None for what was not found."""
+
+    table: Path | None
+    train_val: Path | None
+    test: Path | None
+
+
+def find_documents(source: Path) -> Documents:
+    """Look for NIH's table and lists in a folder, nearest to its top, else in the folder that holds it.
+
+    Args:
+        source: the folder of the images or archives, or one archive.
+
+    Raises:
+        InputError: two that could be meant lie at the same depth.
+    """
+    return Documents(*(_nearest(source, pattern) for pattern in (_TABLE, _TRAIN_VAL, _TEST)))
+
+
+def read_table(path: Path) -> dict[str, np.ndarray]:
+    """Read ``Data_Entry_2017.csv``, NIH's table of findings.
+
+    Returns:
+        File name -> (14,) uint8 in the order of ``labels.FINDINGS``.
+
+    Raises:
+        InputError: it lacks a column, names a finding that is none of the 14, or has a radiograph twice.
+    """
+    columns = {finding: column for column, finding in enumerate(FINDINGS)}
+    table: dict[str, np.ndarray] = {}
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.DictReader(file)
+        lacking = [column for column in (_NAME, _FINDINGS) if column not in (reader.fieldnames or ())]
+        if lacking:
+            raise InputError(
+                f"{path} has no column {' and no '.join(map(repr, lacking))}: is it NIH's table?"
+            )
+        for entry in reader:
+            labels = np.zeros(len(FINDINGS), np.uint8)
+            for finding in (entry[_FINDINGS] or "").split("|"):
+                if finding == NO_FINDING:
+                    continue
+                if finding not in columns:
+                    raise InputError(
+                        f"line {reader.line_num} of {path} names the finding {finding!r}, which is none of "
+                        f"the {len(FINDINGS)} and not {NO_FINDING!r}: correct it there."
+                    )
+                labels[columns[finding]] = 1
+            if entry[_NAME] in table:
+                raise InputError(f"line {reader.line_num} of {path} lists {entry[_NAME]} a second time.")
+            table[entry[_NAME]] = labels
+    if not table:
+        raise InputError(f"{path} lists no radiograph.")
+    return table
+
+
+def read_names(path: Path) -> list[str]:
+    """Read a list of NIH: a file name a line, nothing else."""
+    return path.read_text(encoding="utf-8").split()
+
+
+def _nearest(source: Path, pattern: str) -> Path | None:
+    folders = [source] if source.is_dir() else []
+    for folder in [*folders, source.parent]:
+        # Above the source only the folder itself is looked at, not all that lies in it.
+        found = list(folder.rglob(pattern) if folder == source else folder.glob(pattern))
+        nearest = [path for path in found if len(path.parts) == min(len(other.parts) for other in found)]
+        if len(nearest) > 1:
+            names = " and ".join(path.name for path in sorted(nearest))
+            raise InputError(f"{folder} holds {names}: leave the one that is meant.")
+        if nearest:
+            return nearest[0]
+    return None

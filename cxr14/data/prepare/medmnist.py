@@ -1,0 +1,87 @@
+"""MedMNIST's copy of ChestX-ray14: radiographs of 28 to 224 px with its own split, in one ``.npz``."""
+
+import zipfile
+import zlib
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from cxr14.data.prepare.sources import Payload
+from cxr14.errors import InputError
+from cxr14.findings import FINDINGS
+
+_SIDES = ("train", "val", "test")
+
+
+class MedMnist:
+    """A file such as ``chestmnist_224.npz``, read as a stream: the largest would fill 5 GB of memory.
+
+    It holds no file names, so each radiograph is called after its place, ``chestmnist_train_000000.png``; and
+    no patients: its makers split by patient, but nothing in it lets anybody check that.
+
+    Attributes:
+        sizes: name -> bytes of its pixels.
+        labels: name -> (14,) uint8; MedMNIST keeps NIH's order of the findings.
+        split: "train", "val" and "test" -> names.
+
+    Raises:
+        InputError: it is missing, damaged, or of another set than ChestMNIST.
+    """
+
+    def __init__(self, archive: Path) -> None:
+        self.archive = archive
+        self.sizes: dict[str, int] = {}
+        self.labels: dict[str, np.ndarray] = {}
+        self.split: dict[str, list[str]] = {}
+        with self._opened() as file:
+            for side in _SIDES:
+                with file.open(f"{side}_images.npy") as stream:
+                    count, height, width = _shape_of_images(stream)
+                with file.open(f"{side}_labels.npy") as stream:
+                    labels = np.lib.format.read_array(stream)
+                if labels.shape != (count, len(FINDINGS)) or not np.isin(labels, (0, 1)).all():
+                    raise ValueError(
+                        f"its {side}_labels are not {count} times {len(FINDINGS)} zeros and ones"
+                    )
+                names = [f"chestmnist_{side}_{row:06d}.png" for row in range(count)]
+                self.split[side] = names
+                self.labels |= zip(names, labels.astype(np.uint8), strict=True)
+                self.sizes |= dict.fromkeys(names, height * width)
+
+    def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
+        """Yield the named radiographs in the order of the file, as (H, W) uint8."""
+        with self._opened() as file:
+            for side, members in self.split.items():
+                with file.open(f"{side}_images.npy") as stream:
+                    _, height, width = _shape_of_images(stream)
+                    for name in members:
+                        pixels = stream.read(height * width)
+                        if name in names:
+                            yield name, np.frombuffer(pixels, np.uint8).reshape(height, width)
+
+    def place_of(self, name: str) -> str:
+        """Name the file."""
+        return f"{self.archive}: {name}"
+
+    @contextmanager
+    def _opened(self) -> Iterator[zipfile.ZipFile]:
+        try:
+            with zipfile.ZipFile(self.archive) as file:
+                yield file
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(
+                f"{self.archive} cannot be read as ChestMNIST ({error}): get chestmnist_224.npz or a smaller "
+                "one from medmnist.com and name it with --medmnist."
+            ) from None
+
+
+def _shape_of_images(stream: IO[bytes]) -> tuple[int, int, int]:
+    version = np.lib.format.read_magic(stream)
+    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, by_columns, kind = read(stream)
+    if len(shape) != 3 or by_columns or kind != np.uint8:
+        raise ValueError(f"its images are {kind} {shape}, not (N, H, W) uint8")
+    return shape

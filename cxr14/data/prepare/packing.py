@@ -1,0 +1,172 @@
+"""Radiographs from anywhere become the packed store, on all cores; a run that was stopped goes on."""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
+from concurrent.futures.process import BrokenProcessPool
+from hashlib import blake2b
+from itertools import islice
+from multiprocessing import connection
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from cxr14.data.images import StoreEntry, decode_with_mode, resize
+from cxr14.data.prepare.sources import Origin, Payload, content_of
+from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
+from cxr14.errors import InputError
+from cxr14.files import wrap_disk_errors
+
+# Radiographs handed to a process at a time: 6 MB of them when they come as bytes out of a tar archive.
+_GROUP = 16
+# Groups under way for each process, so that none of them idles and memory stays flat.
+_QUEUED = 3
+# Seconds between two commits: what a power failure can cost.
+_COMMIT_EVERY = 2.0
+
+
+class _Task(NamedTuple):
+    row: int
+    name: str
+    bytes: int
+    payload: Payload
+
+
+class _Target(NamedTuple):
+    pixels: Path
+    offset: int
+    side: int
+
+
+def pack(
+    origins: Sequence[Origin], names: Collection[str], folder: Path, side: int, workers: int
+) -> list[StoreEntry]:
+    """Pack radiographs, or what an earlier run left of them.
+
+    Args:
+        origins: where they come from; no name stands in two of them.
+        names: those to pack.
+        folder: receives ``store.npy``, ``store.csv`` and ``README.txt``; rows are in the order of the names.
+        side: S, pixels along one side of a packed radiograph.
+        workers: processes that decode.
+
+    Returns:
+        The index, an entry a radiograph. One that cannot be read has an entry that says so and a black row.
+
+    Raises:
+        InputError: the folder holds a store of another size or layout, an archive is damaged, or the
+            disk is full.
+    """
+    sizes = dict(
+        sorted((name, size) for origin in origins for name, size in origin.sizes.items() if name in names)
+    )
+    with wrap_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        index = finished_index(folder, sizes, side)
+        if index is None:
+            store = GrowingStore(folder, sizes, side)
+            if len(store.done) < len(sizes):
+                _fill(store, _tasks(store, origins), _Target(store.pixels, store.offset, side), workers)
+            index = store.publish()
+        clear_up(folder)
+    return index
+
+
+def _tasks(store: GrowingStore, origins: Sequence[Origin]) -> Iterator[_Task]:
+    for origin in origins:
+        for name, payload in origin.payloads(origin.sizes.keys() & store.sizes.keys() - store.done.keys()):
+            yield _Task(store.row_of(name), name, store.sizes[name], payload)
+
+
+def _fill(store: GrowingStore, tasks: Iterator[_Task], target: _Target, workers: int) -> None:
+    pool = _started_pool(workers)
+    total, done = len(store.sizes), len(store.done)
+    try:
+        with tqdm(total=total, initial=done, desc="packing", unit=" images", smoothing=0.05) as bar:
+            committed = time.monotonic()
+            for entries in _results(pool, tasks, target, limit=_QUEUED * workers):
+                store.note(entries)
+                bar.update(len(entries))
+                if time.monotonic() - committed > _COMMIT_EVERY:
+                    store.commit()
+                    committed = time.monotonic()
+    except BrokenProcessPool:
+        raise InputError(
+            "a decoding process was ended from outside, often for want of memory: run the same command again "
+            "with fewer --workers; it goes on where it was."
+        ) from None
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        store.commit()
+
+
+def _results(
+    pool: ProcessPoolExecutor, tasks: Iterator[_Task], target: _Target, limit: int
+) -> Iterator[list[StoreEntry]]:
+    # Executor.map would draw all tasks at once, which is 45 GB when they come out of tar archives.
+    pending = set()
+    while group := list(islice(tasks, _GROUP)):
+        pending.add(pool.submit(_pack_group, target, group))
+        if len(pending) >= limit:
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    for future in as_completed(pending):
+        yield future.result()
+
+
+def _started_pool(workers: int) -> ProcessPoolExecutor:
+    # Ctrl-C reaches all processes of a terminal. Those that start while it is ignored ignore it too, from
+    # their first moment on: this one then lets them finish what they write.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        pool = ProcessPoolExecutor(
+            workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+        )
+        for _ in range(workers):  # each starts a process, for none is idle yet
+            pool.submit(os.getpid)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    return pool
+
+
+def _leave_with_parent() -> None:
+    # A process whose parent was killed would wait for work forever.
+    parent = multiprocessing.parent_process()
+
+    def leave() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=leave, daemon=True).start()
+
+
+def _pack_group(target: _Target, group: Sequence[_Task]) -> list[StoreEntry]:
+    entries = []
+    with target.pixels.open("r+b") as file:
+        for task in group:
+            pixels, entry = _reduced(task, target.side)
+            file.seek(target.offset + task.row * target.side**2)
+            file.write(pixels.tobytes())
+            entries.append(entry)
+    return entries
+
+
+def _reduced(task: _Task, side: int) -> tuple[np.ndarray, StoreEntry]:
+    content = content_of(task.payload)
+    try:
+        gray, mode = (content, "L") if isinstance(content, np.ndarray) else decode_with_mode(content)
+    except InputError:
+        nothing = np.zeros((side, side), np.uint8)
+        return nothing, StoreEntry(task.row, task.name, task.bytes, 0, 0, "", "unreadable", "")
+    pixels = resize(gray, side)
+    height, width = gray.shape
+    state = "constant" if pixels.min() == pixels.max() else "ok"
+    content_hash = blake2b(np.ascontiguousarray(pixels), digest_size=8).hexdigest()
+    return pixels, StoreEntry(task.row, task.name, task.bytes, width, height, mode, state, content_hash)

@@ -1,0 +1,219 @@
+"""The entry of every test script: a checkpoint and lists -> predictions on disk -> printed figures."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+from torch import nn
+
+from cxr14.data.geometry import read_side
+from cxr14.data.image_lists import ImageList, read_list, require_disjoint
+from cxr14.data.images import ImageSource, open_images
+from cxr14.data.loader import Batches
+from cxr14.errors import InputError
+from cxr14.evaluation import calibration, inference, metrics
+from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
+from cxr14.files import atomic_write, fingerprint
+from cxr14.models import checkpoint, profile, zoo
+from cxr14.models.checkpoint import Checkpoint
+from cxr14.runtime import devices
+from cxr14.runtime.distributed import ProcessGroup, process_group
+from cxr14.settings import TaughtTestSettings, TestSettings
+
+METRICS_FILE = "metrics.csv"
+
+# What the study prints, in its words, and the column of the metrics' table that holds it.
+PRINTED = {
+    "AUROC": metrics.AUROC,
+    "Accuracy": f"accuracy {metrics.AT_STUDY_THRESHOLD}",
+    "F1": f"F1 {metrics.AT_STUDY_THRESHOLD}",
+}
+
+
+def score(build_model: Callable[..., nn.Module], settings: TestSettings) -> None:
+    """Score the checkpoint of one network: what test-model.py does.
+
+    Args:
+        build_model: builds the network, as that of a ``model.py`` does.
+        settings: all of them.
+
+    Raises:
+        InputError: lists, radiographs, checkpoint or settings cannot be used.
+    """
+    _run(settings, build_model, settings.folder.name, None)
+
+
+def score_student(settings: TaughtTestSettings) -> None:
+    """Score the checkpoint of a distilled student: what the test-kd scripts do.
+
+    Args:
+        settings: all of them.
+
+    Raises:
+        InputError: lists, radiographs, checkpoint or settings cannot be used.
+    """
+    _run(settings, partial(zoo.build, settings.student), settings.student, settings.teacher)
+
+
+def _run(
+    settings: TestSettings, build_model: Callable[..., nn.Module], network: str, teacher: str | None
+) -> None:
+    calibration.require_rule(settings.threshold_rule, settings.target_sensitivity)
+    with process_group(settings.device) as group:
+        val, test = read_list(settings.val_image_list), read_list(settings.test_image_list)
+        require_disjoint(val, test)
+        images = open_images(settings.data_dir)
+        model, held = checkpoint.load(settings.ckpt_path, network, build_model)
+        _require_teacher(held, teacher, settings.ckpt_path)
+        _require_unseen(held, test)
+        ask = Asking(devices.place(model, group.device), images, held, settings, group)
+        answers = {VALIDATION: ask(val, VALIDATION), TEST: ask(test, TEST)}
+        if not group.is_main:
+            return
+        thresholds = calibration.choose_thresholds(
+            answers[VALIDATION], settings.threshold_rule, settings.target_sensitivity
+        )
+        temperatures = calibration.fit_temperatures(answers[VALIDATION])
+        chosen = {
+            "thresholds": thresholds.tolist(),
+            "temperatures": temperatures.tolist(),
+            "threshold_rule": settings.threshold_rule,
+            "target_sensitivity": settings.target_sensitivity,
+            "crops": settings.crops,
+            "chosen_on": val.fingerprint,
+        }
+        _keep_in_checkpoint(settings.ckpt_path, held, chosen)
+        about = {
+            "kind": test.kind,
+            "image_size": held.about.image_size,
+            "device": devices.describe(group.device),
+            "seed": held.about.seed,
+            "epoch": held.about.epoch,
+            "splits": held.about.splits,
+            "settings": held.about.settings,
+            "versions": held.about.versions,
+            "history": _history(settings.ckpt_path),
+            "parameters": profile.total_parameters(model),
+            "macs": profile.macs(model.cpu(), held.about.image_size),
+            "latency_seconds": profile.latency(model, held.about.image_size, seconds=1.0),
+            **chosen,
+        }
+        for split, predictions in answers.items():
+            path = settings.results_dir / PREDICTIONS_FILE.format(split=split)
+            dataclasses.replace(
+                predictions, about=about, checkpoint_fingerprint=fingerprint(settings.ckpt_path)
+            ).save(path)
+        _report(answers[TEST], test, thresholds, settings)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asking:
+    """A network that is ready to be asked about image lists."""
+
+    model: nn.Module
+    images: ImageSource
+    held: Checkpoint
+    settings: TestSettings
+    group: ProcessGroup
+
+    def __call__(self, image_list: ImageList, split: str) -> Predictions:
+        """Return what the network says about every radiograph of the list.
+
+        Args:
+            image_list: N radiographs.
+            split: "val" or "test": what the list is for.
+        """
+        about = self.held.about
+        batches = Batches(
+            image_list,
+            self.images,
+            side=read_side(about.image_size),
+            batch_size=self.settings.batch_size,
+            num_workers=self.settings.num_workers,
+            rank=self.group.rank,
+            world=self.group.world_size,
+        )
+        logits = inference.predict(
+            self.model,
+            batches,
+            self.group,
+            image_size=about.image_size,
+            crops=self.settings.crops,
+            note=f"{split} list, {self.settings.crops} crops",
+        )
+        return Predictions(
+            names=np.array(image_list.names),
+            patients=np.array(image_list.patients),
+            labels=image_list.labels,
+            probabilities=expit(logits),
+            logits=logits,
+            split=split,
+            network=about.network,
+            teacher=about.teacher,
+            checkpoint_fingerprint=fingerprint(self.settings.ckpt_path),
+            list_fingerprint=image_list.fingerprint,
+        )
+
+
+def _require_teacher(held: Checkpoint, teacher: str | None, path: Path) -> None:
+    if held.about.teacher != teacher:
+        raise InputError(
+            f"{path} holds a network taught by {held.about.teacher or 'labels alone'}, but this script tests "
+            f"one taught by {teacher or 'labels alone'}; give its checkpoint."
+        )
+
+
+def _require_unseen(held: Checkpoint, test: ImageList) -> None:
+    """Refuse a test list with patients that the network learnt from, if its training list is still there."""
+    learnt_from = Path(str(held.about.settings.get("train_image_list", "")))
+    if learnt_from.is_file():
+        train = read_list(learnt_from)
+        if train.fingerprint == held.about.splits.get("train"):
+            require_disjoint(train, test)
+
+
+def _keep_in_checkpoint(path: Path, held: Checkpoint, chosen: dict[str, Any]) -> None:
+    # A published file stays as it was published.
+    if held.ours and held.about.extra.get("operating") != chosen:
+        extra = held.about.extra | {"operating": chosen}
+        checkpoint.save(path, held.weights, dataclasses.replace(held.about, extra=extra))
+
+
+def _history(ckpt_path: Path) -> list[dict[str, Any]]:
+    path = checkpoint.log_path(ckpt_path)
+    return pd.read_csv(path).to_dict("records") if path.is_file() else []
+
+
+def _report(
+    predictions: Predictions, test: ImageList, thresholds: np.ndarray, settings: TestSettings
+) -> None:
+    table = metrics.table(predictions.labels, predictions.probabilities, thresholds)
+    with atomic_write(settings.results_dir / METRICS_FILE) as aside:
+        table.to_csv(aside)
+    kind = {"synthetic": "synthetic ", "tiny": "", "real": ""}[test.kind]
+    warning = ": too few for a figure to mean much" if test.kind == "tiny" else ""
+    asked = f"{len(test)} {kind}radiographs of {test.path}, {settings.crops} crops"
+    print(f"{predictions.network} on {asked}{warning}")
+    for name, column in PRINTED.items():
+        print("\n".join(spoken(name, table[column])))
+    print(f"Predictions, figures and operating thresholds are kept in {settings.results_dir}")
+
+
+def spoken(name: str, values: pd.Series) -> list[str]:
+    """Return the study's lines for one figure: the average, then each finding.
+
+    Args:
+        name: how the study calls it.
+        values: by finding; NaN where a finding has one class only.
+    """
+    mean, covered = metrics.macro(values.to_numpy())
+    lines = [f"The average {name} is {mean:.3f} (over {covered} of {len(values)} findings)"]
+    for finding, value in values.items():
+        told = "undefined: the list lacks a class of it" if np.isnan(value) else f"{value:.3f}"
+        lines.append(f"The {name} of {finding} is {told}")
+    return lines

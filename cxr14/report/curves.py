@@ -1,0 +1,116 @@
+"""ROC and precision-recall curves, with no more points than an eye can tell apart."""
+
+from collections.abc import Callable
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from cxr14.report import style
+from cxr14.report.evidence import Evidence
+from cxr14.report.panels import Drawing, legend, panels, run_keys
+from cxr14.report.wording import spoken
+
+MOST_POINTS = 200
+
+
+def roc(labels: np.ndarray, scores: np.ndarray, most: int = MOST_POINTS) -> tuple[np.ndarray, np.ndarray]:
+    """Return the ROC curve of one finding.
+
+    Args:
+        labels: (N,), 0 or 1, both present.
+        scores: (N,), any finite numbers.
+        most: of the curve's points that are kept.
+
+    Returns:
+        False positive rate and true positive rate, up to (most,) each, from (0, 0) to (1, 1).
+    """
+    false_rate, true_rate, _ = roc_curve(labels, scores)
+    return thinned(false_rate, true_rate, most)
+
+
+def precision_recall(
+    labels: np.ndarray, scores: np.ndarray, most: int = MOST_POINTS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return recall and precision of one finding, recall rising; arguments as in `roc`."""
+    precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
+    # scikit-learn's last point, precision 1 at recall 0, stands for no threshold.
+    return thinned(recall[-2::-1], precision[-2::-1], most)
+
+
+def thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most `most` of a curve's points, evenly along its way, both ends among them.
+
+    Args:
+        x, y: (P,) each, 0 to 1.
+        most: 2 or more.
+    """
+    if len(x) <= most:
+        return x, y
+    way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], most)).clip(0, len(x) - 1))
+    kept[-1] = len(x) - 1
+    return x[kept], y[kept]
+
+
+def roc_curves(evidence: Evidence) -> Drawing:
+    """Draw the ROC curve of each finding and run."""
+    title = evidence.section.titled("ROC curves")
+
+    def furnish(axes: Axes, _: float) -> None:
+        axes.plot([0, 1], [0, 1], color=style.RULE, linewidth=1)
+
+    return Drawing(
+        title,
+        f"{title}. A panel a finding, a line a network; the area under each line is its AUROC in the table.",
+        _curve_grid(evidence, roc, furnish, ("1 − specificity", "sensitivity")),
+    )
+
+
+def precision_recall_curves(evidence: Evidence) -> Drawing:
+    """Draw the precision-recall curve of each finding and run."""
+    title = evidence.section.titled("Precision-recall curves")
+
+    def furnish(axes: Axes, prevalence: float) -> None:
+        axes.axhline(prevalence, color=style.RULE, linewidth=1)
+
+    return Drawing(
+        title,
+        f"{title}. A panel a finding, a line a network; the gray line is the share of positives.",
+        _curve_grid(evidence, precision_recall, furnish, ("recall (sensitivity)", "precision")),
+    )
+
+
+def _curve_grid(
+    evidence: Evidence,
+    curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    furnish: Callable[[Axes, float], None],
+    axis_names: tuple[str, str],
+) -> Figure:
+    section = evidence.section
+    look = style.looks(section)
+    labels = section.example.labels
+
+    def draw(axes: Axes, index: int) -> None:
+        positives = labels[:, index]
+        furnish(axes, positives.mean())
+        axes.set_title(spoken(section.example.findings[index]))
+        axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+        axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
+        axes.label_outer()
+        axes.set_aspect("equal")
+        if not 0 < positives.sum() < len(positives):
+            axes.text(
+                0.5, 0.5, "undefined: one class only", ha="center", va="center", color=style.MUTED, fontsize=8
+            )
+            return
+        for run in section.runs:
+            x, y = curve(positives, run.test.probabilities[:, index])
+            axes.plot(
+                x, y, color=look[run].colour, linestyle=look[run].dash, linewidth=0.75 * look[run].width
+            )
+
+    drawn = panels(range(len(section.example.findings)), draw, height=2.15)
+    legend(drawn, run_keys(evidence))
+    return drawn

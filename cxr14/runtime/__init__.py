@@ -1,0 +1,1 @@
+"""Where a network runs: device, number format, threads, and the processes that torchrun starts."""

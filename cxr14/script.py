@@ -1,0 +1,162 @@
+"""The start of every script: its constants and flags become settings, user errors become one line.
+
+    if __name__ == "__main__":
+        with script.run(TrainSettings, globals()) as settings:
+            ...
+
+No torch is imported here, so ``--help`` and a wrong flag are answered at once.
+"""
+
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import tyro
+from typeguard import TypeCheckError, check_type
+
+from cxr14.errors import InputError, exit_on_input_error
+
+_ABOVE_ZERO = 1e-12
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a setting may take, both ends included."""
+
+    least: float
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        least = "above 0" if self.least == _ABOVE_ZERO else f"{self.least} or more"
+        return least if self.most == math.inf else f"{least}, at most {self.most}"
+
+
+PositiveInt = Annotated[int, Range(1)]
+NonNegativeInt = Annotated[int, Range(0)]
+PositiveFloat = Annotated[float, Range(_ABOVE_ZERO)]
+NonNegativeFloat = Annotated[float, Range(0)]
+Fraction = Annotated[float, Range(0, 1)]
+PositiveFraction = Annotated[float, Range(_ABOVE_ZERO, 1)]
+
+
+@dataclass(kw_only=True)
+class ScriptSettings:
+    """The base of all settings."""
+
+    folder: Path = field(init=False, repr=False, default=Path())
+    """Folder of the script; no flag."""
+
+
+Settings = TypeVar("Settings", bound=ScriptSettings)
+
+
+@contextmanager
+def run(
+    kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None
+) -> Iterator[Settings]:
+    """Yield the settings of a script; an InputError inside the block is one line on stderr, exit status 2.
+
+    Args:
+        kind, script, argv: as in `read_settings`.
+    """
+    with exit_on_input_error():
+        yield read_settings(kind, script, argv)
+
+
+def read_settings(
+    kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None
+) -> Settings:
+    """Fill `kind` from a script's upper-case constants, then from the command line.
+
+    Args:
+        kind: a dataclass; its field ``batch_size`` is the constant BATCH_SIZE and the flag --batch-size.
+        script: the script's ``globals()``. A path among its constants is relative to the script's folder,
+            one on the command line to the working folder.
+        argv: the command line; None takes that of the process.
+
+    Raises:
+        InputError: a constant is unknown, of the wrong type, or missing; a number is out of range.
+    """
+    folder = Path(str(script["__file__"])).resolve().parent
+    constants = {name: value for name, value in script.items() if name.isupper() and not name.startswith("_")}
+    fields = {entry.name.upper(): entry for entry in dataclasses.fields(kind) if entry.init}
+    unknown = sorted(constants.keys() - fields.keys())
+    if unknown:
+        raise InputError(
+            f"{unknown[0]} is not a setting of this script; known are {', '.join(sorted(fields))}."
+        )
+    missing = [
+        name
+        for name, entry in fields.items()
+        if name not in constants
+        and entry.default is dataclasses.MISSING
+        and entry.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise InputError(f"the script leaves out {', '.join(missing)}.")
+    hints = typing.get_type_hints(kind)
+    values = {
+        name.lower(): _check_type(name, value, hints[name.lower()], folder)
+        for name, value in constants.items()
+    }
+    description = str(script.get("__doc__") or "")
+    settings = tyro.cli(kind, default=kind(**values), args=argv, description=description)
+    settings.folder = folder
+    check_ranges(settings)
+    return settings
+
+
+def check_ranges(settings: object) -> None:
+    """Raise an InputError where a field of a dataclass lies outside the `Range` of its type."""
+    for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
+        value = getattr(settings, name)
+        for allowed in _ranges(hint):
+            if value is not None and not allowed.least <= value <= allowed.most:
+                raise InputError(f"{name.upper()} = {value} is out of range; {allowed} is expected.")
+
+
+def as_plain(settings: ScriptSettings) -> dict[str, object]:
+    """Return the settings as numbers and strings, for a checkpoint or a JSON file."""
+    return {
+        entry.name: str(value) if isinstance(value := getattr(settings, entry.name), Path) else value
+        for entry in dataclasses.fields(settings)
+        if entry.init
+    }
+
+
+def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
+    if isinstance(value, str) and _accepts(hint, Path):
+        return (folder / value).resolve()
+    if type(value) is int and _accepts(hint, float):
+        return float(value)
+    # bool is an int to Python, but BATCH_SIZE = True is a mistake.
+    wrong = isinstance(value, bool) and not _accepts(hint, bool)
+    try:
+        check_type(value, hint)
+    except TypeCheckError:
+        wrong = True
+    if wrong:
+        raise InputError(f"{name} = {value!r} is of the wrong type; {_type_name(hint)} is expected.")
+    return value
+
+
+def _ranges(hint: object) -> list[Range]:
+    direct = [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, Range)]
+    return direct + [entry for part in typing.get_args(hint) for entry in _ranges(part)]
+
+
+def _accepts(hint: object, kind: type) -> bool:
+    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return kind in parts
+
+
+def _type_name(hint: object) -> str:
+    if isinstance(hint, type):
+        return hint.__name__
+    return str(hint).replace("pathlib.", "").replace("typing.", "")

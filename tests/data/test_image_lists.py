@@ -1,0 +1,133 @@
+"""Image lists: what they hold, and what is refused."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from cxr14.data import image_lists
+from cxr14.data.image_lists import ImageList
+from cxr14.errors import InputError
+
+ZEROS = "0 " * 13 + "0"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="list.txt"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_list_survives_writing_and_reading(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 2, (50, 14))
+    names = [f"{i:08d}_000.png" for i in range(50)]
+    image_lists.write_list(tmp_path / "deep" / "list.txt", names, labels)
+    image_list = image_lists.read_list(tmp_path / "deep" / "list.txt")
+    assert image_list.names == names
+    assert image_list.labels.dtype == np.uint8
+    np.testing.assert_array_equal(image_list.labels, labels)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["list.txt"]
+
+
+def test_the_fingerprint_is_that_of_the_file_and_sees_one_changed_label(tmp_path):
+    labels = np.zeros((3, 14), np.uint8)
+    names = ["a.png", "b.png", "c.png"]
+    image_lists.write_list(tmp_path / "list.txt", names, labels)
+    image_list = image_lists.read_list(tmp_path / "list.txt")
+    assert image_list.fingerprint == hashlib.sha256((tmp_path / "list.txt").read_bytes()).hexdigest()
+    labels[2, 13] = 1
+    assert ImageList(tmp_path, names, labels).fingerprint != image_list.fingerprint
+    assert ImageList(tmp_path, names[::-1], image_list.labels).fingerprint != image_list.fingerprint
+
+
+def test_the_fingerprint_forgives_other_spaces(write):
+    tight = image_lists.read_list(write(f"a.png {ZEROS}\n", "tight.txt"))
+    loose = image_lists.read_list(write(f"a.png\t{ZEROS.replace(' ', '  ')}\r\n\n", "loose.txt"))
+    assert tight.fingerprint == loose.fingerprint
+
+
+@pytest.mark.parametrize(
+    "name, patient",
+    [
+        ("00000061_012.png", "00000061"),
+        ("synthetic_00000003_001.png", "synthetic_00000003"),
+        ("chestmnist_train_000017.png", "chestmnist_train_000017.png"),
+        ("0061_012.png", "0061_012.png"),
+        ("film.png", "film.png"),
+    ],
+)
+def test_the_name_tells_the_patient(name, patient):
+    assert image_lists.patient_of(name) == patient
+
+
+def test_the_kind_of_a_list(tmp_path):
+    def kind(names):
+        return ImageList(tmp_path, names, np.zeros((len(names), 14), np.uint8)).kind
+
+    assert kind(["00000061_012.png"] * 999) == "tiny"
+    assert kind(["00000061_012.png"] * 1000) == "real"
+    assert kind(["00000061_012.png", "synthetic_00000001_000.png"]) == "synthetic"
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        (f"a.png {ZEROS}\nb.png {ZEROS[2:]}\n", ["line 2", "13 labels"]),
+        (f"a.png {ZEROS}\nb.png {ZEROS} 0\n", ["line 2", "15 labels"]),
+        ("00000061_012.png\n", ["line 1", "prepare.py"]),
+        (f"a.png {ZEROS[:-1]}2\n", ["line 1", "'2'"]),
+        (f"a.png {ZEROS[:-1]}-1\n", ["line 1", "'-1'"]),
+        ("\n\n", ["empty", "prepare.py"]),
+    ],
+)
+def test_a_wrong_list_is_refused_in_one_sentence(write, text, words):
+    path = write(text)
+    with pytest.raises(InputError) as error:
+        image_lists.read_list(path)
+    assert all(word in str(error.value) for word in [str(path), *words])
+
+
+def test_a_missing_list_says_how_to_get_one(tmp_path):
+    with pytest.raises(InputError, match=r"prepare\.py.*make-phantoms\.py"):
+        image_lists.read_list(tmp_path / "train_list.txt")
+
+
+def test_a_picture_is_no_list(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read"):
+        image_lists.read_list(tmp_path / "list.txt")
+
+
+def _list(path, names):
+    return ImageList(path, names, np.zeros((len(names), 14), np.uint8))
+
+
+def test_a_patient_on_two_sides_is_named(tmp_path):
+    train = _list(tmp_path / "train.txt", ["00000001_000.png", "00000002_000.png"])
+    test = _list(tmp_path / "test.txt", ["00000002_005.png", "00000003_000.png"])
+    with pytest.raises(InputError, match=r"00000002.*split by patient"):
+        image_lists.require_disjoint(train, test)
+    image_lists.require_disjoint(train, _list(tmp_path / "other.txt", ["00000004_000.png"]))
+
+
+def test_a_repeated_name_is_counted_on_stderr(tmp_path, capsys):
+    twice = _list(tmp_path / "train.txt", ["00000001_000.png"] * 3 + ["00000002_000.png"])
+    image_lists.require_disjoint(twice, _list(tmp_path / "test.txt", ["00000003_000.png"]))
+    assert "train.txt repeats a name in 2 of its lines" in capsys.readouterr().err
+
+
+def test_names_without_patients_are_said_to_be_unchecked(tmp_path, capsys):
+    a = _list(tmp_path / "a.txt", ["chestmnist_train_000000.png"])
+    image_lists.require_disjoint(a, _list(tmp_path / "b.txt", ["chestmnist_test_000000.png"]))
+    assert "cannot be checked" in capsys.readouterr().err
+
+
+def test_missing_radiographs_are_counted_and_three_are_named(tmp_path):
+    image_list = _list(tmp_path / "list.txt", [f"{i}.png" for i in range(9)])
+    with pytest.raises(InputError, match=r"^5 of the 9 .*4\.png, 5\.png, 6\.png:"):
+        image_lists.require_images(image_list, {f"{i}.png" for i in range(4)})
+    image_lists.require_images(image_list, set(image_list.names))

@@ -1,0 +1,182 @@
+"""The published ImageNet-1k weights: where they are looked for, and what is said when they cannot be had."""
+
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from cxr14.errors import InputError
+from cxr14.models import imagenet, zoo
+from cxr14.settings import ROOT
+from tests import published_files
+from tests.conftest import run_python
+
+HUB_FILE = "timm/densenet121.tv_in1k/resolve/main/model.safetensors"
+BUILD_CHEXNET = """
+import torch
+from cxr14.models import zoo
+from cxr14.errors import exit_on_input_error
+with exit_on_input_error():
+    model = zoo.build("3-CheXNet")
+    print(model.features.conv0.weight.sum().item(), model.classifier.out_features)
+"""
+
+
+@contextmanager
+def served(handler: type[BaseHTTPRequestHandler] | partial) -> Iterator[str]:
+    """Answer on loopback while the block runs; yield the address."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+def folder(path: Path) -> partial:
+    return partial(SimpleHTTPRequestHandler, directory=path)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch) -> Path:
+    """An empty torch.hub, and its folder of checkpoints."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    return tmp_path / "torch" / "hub" / "checkpoints"
+
+
+def publish_at(url: str, monkeypatch) -> None:
+    zoo.build("1-EEEA-Net-C2", pretrained=False)  # its model.py is loaded from here on
+    monkeypatch.setattr(sys.modules["cxr14.models.zoo:1-EEEA-Net-C2"], "WEIGHTS_URL", url)
+
+
+@published_files.needs_parity
+def test_the_darmo_release_is_fetched_once(tmp_path, hub, monkeypatch, capsys):
+    published = published_files.state_dict("1-EEEA-Net-C2")
+    torch.save(published, tmp_path / "eeea-c2.pt")
+    with served(folder(tmp_path)) as address:
+        publish_at(f"{address}/eeea-c2.pt", monkeypatch)
+        first = zoo.build("1-EEEA-Net-C2")
+    second = zoo.build("1-EEEA-Net-C2")  # nobody answers any more
+    assert torch.equal(first.conv_stem.weight, published["first_conv.conv.weight"])
+    assert torch.equal(second.conv_head.weight, published["feature_mix_layer.conv.weight"])
+    assert first.classifier.out_features == 14
+    assert [path.name for path in hub.iterdir()] == ["eeea-c2.pt"]
+    assert capsys.readouterr().out.count("Fetching") == 1
+
+
+def test_the_hub_of_timm_is_asked_and_its_cache_known(tmp_path):
+    weights = zoo.build("3-CheXNet", 1000, pretrained=False).state_dict()
+    expected = pytest.approx(weights["features.conv0.weight"].sum().item(), abs=1e-4)
+    environment = {"HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"}
+
+    site = tmp_path / "site" / HUB_FILE
+    site.parent.mkdir(parents=True)
+    safetensors.torch.save_file(weights, site)
+    with served(folder(tmp_path / "site")) as address:
+        homes = {
+            "TORCH_HOME": str(tmp_path / "torch"),
+            "HF_HOME": str(tmp_path / "none"),
+            "HF_ENDPOINT": address,
+        }
+        done = run_python("-c", BUILD_CHEXNET, **environment, **homes)
+    assert done.returncode == 0, done.stderr
+    total, outputs = done.stdout.splitlines()[-1].split()
+    assert (float(total), int(outputs)) == (expected, 14)
+
+    cache = tmp_path / "hf" / "hub" / "models--timm--densenet121.tv_in1k"
+    (cache / "snapshots" / "abc").mkdir(parents=True)
+    (cache / "refs").mkdir()
+    (cache / "refs" / "main").write_text("abc")
+    site.rename(cache / "snapshots" / "abc" / "model.safetensors")
+    homes = {"TORCH_HOME": str(tmp_path / "none"), "HF_HOME": str(tmp_path / "hf"), "HF_HUB_OFFLINE": "1"}
+    done = run_python("-c", BUILD_CHEXNET, **environment | homes)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1].split()[0]) == expected
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_without_a_network_the_sentence_says_all(name, hub, monkeypatch):
+    def nobody(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    with pytest.raises(InputError, match=r"cannot be had from https://\S+ \(.*not known\)") as told:
+        zoo.build(name, image_size=64)
+    assert f"put it at {hub}" in str(told.value)
+    assert "--no-pretrained" in str(told.value)
+    assert list(hub.iterdir()) == []
+
+
+def test_a_file_put_by_hand_is_found(hub, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE is set") as told:
+        zoo.build("3-CheXNet")
+    path = Path(str(told.value).partition("put it at ")[2].partition(", or")[0])
+    weights = zoo.build("3-CheXNet", 1000, pretrained=False).state_dict()
+    path.parent.mkdir(parents=True)
+    safetensors.torch.save_file(weights, path)
+    assert torch.equal(zoo.build("3-CheXNet").features.conv0.weight, weights["features.conv0.weight"])
+
+
+def test_a_server_that_never_answers_is_left(hub, monkeypatch):
+    monkeypatch.setattr(imagenet, "_PATIENCE", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        publish_at(f"http://127.0.0.1:{silent.getsockname()[1]}/eeea-c2.pt", monkeypatch)
+        start = time.monotonic()
+        with pytest.raises(InputError, match="timed out"):
+            zoo.build("1-EEEA-Net-C2")
+    assert time.monotonic() - start < 5
+    assert socket.getdefaulttimeout() is None
+
+
+class HalfAFile(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", "1000")
+        self.end_headers()
+        self.wfile.write(b"half")
+
+
+def test_a_transfer_that_breaks_off_leaves_nothing(hub, monkeypatch):
+    with served(HalfAFile) as address:
+        publish_at(f"{address}/eeea-c2.pt", monkeypatch)
+        with pytest.raises(InputError, match="the transfer broke off"):
+            zoo.build("1-EEEA-Net-C2")
+    assert list(hub.iterdir()) == []
+
+
+def test_a_page_that_is_missing(tmp_path, hub, monkeypatch):
+    with served(folder(tmp_path)) as address:
+        publish_at(f"{address}/eeea-c2.pt", monkeypatch)
+        with pytest.raises(InputError, match=r"cannot be had from .*File not found"):
+            zoo.build("1-EEEA-Net-C2")
+
+
+def test_a_spoiled_file_put_by_hand_is_named_and_kept(hub):
+    hub.mkdir(parents=True)
+    (hub / "eeea-c2.pt").write_bytes(b"half")
+    with pytest.raises(InputError, match=r"eeea-c2\.pt is no checkpoint, or it is truncated"):
+        zoo.build("1-EEEA-Net-C2")
+    assert (hub / "eeea-c2.pt").is_file()
+
+
+def test_the_urls_are_those_of_the_release():
+    told = {name: zoo.build(name, pretrained=False).pretrained_cfg for name in zoo.NAMES[:3]}
+    release = "https://github.com/jitdee-ai/darmo/releases/download/0.0.1/"
+    assert told["1-EEEA-Net-C2"]["url"] == release + "eeea-c2.pt"
+    assert told["2-OFA-595"]["url"] == release + "ofa595_1k_b1a18d5.pt"
+    assert told["3-CheXNet"]["hf_hub_id"] == "timm/densenet121.tv_in1k"
+    assert (ROOT / "3-CheXNet" / "model.py").is_file()

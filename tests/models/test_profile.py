@@ -1,0 +1,133 @@
+"""What a network costs, against the study's own figures and against PyTorch's counter."""
+
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from timm.layers import BatchNormAct2d
+from torch import nn
+
+from cxr14.models import profile, zoo
+from cxr14.settings import ROOT
+from tests.conftest import run_python
+
+PARA_TESTS = {path.parent.name: path for path in sorted(ROOT.glob("[1-5]-*/para-test-*.py"))}
+
+# The study's table, for 14 outputs; the MACs of the last two for 1000 outputs, with the mean over the whole
+# image counted in, since those networks' own code holds it as a layer: thop gives it (49 + 1) x 768.
+PARAMETERS = dict(zip(zoo.NAMES, (4_732_838, 7_620_446, 6_968_206, 39_461_358, 70_367_528), strict=True))
+MACS = dict(
+    zip(zoo.NAMES, (311_335_744, 543_255_984, 2_895_997_440, 4_757_290_496, 12_749_295_552), strict=True)
+)
+MEAN_OVER_THE_IMAGE = 38_400
+MACS_WITH_ATTENTION = {"4-Visformer-small": 4_878_623_232, "5-AutoFormerV2-base": 13_654_255_104}
+
+
+@pytest.mark.parametrize("name", zoo.NAMES)
+def test_the_figures_of_the_study(name: str):
+    model = zoo.build(name, pretrained=False)
+    assert profile.total_parameters(model) == PARAMETERS[name]
+    if name in MACS_WITH_ATTENTION:
+        assert profile.macs_with_attention(model) == MACS_WITH_ATTENTION[name]
+        model = zoo.build(name, num_classes=1000, pretrained=False)
+        assert profile.macs(model) == MACS[name] - MEAN_OVER_THE_IMAGE
+    else:
+        assert profile.macs(model) == MACS[name]
+
+
+@pytest.mark.parametrize("name", ["1-EEEA-Net-C2", "3-CheXNet"])
+def test_thop_and_torch_differ_by_normalisation_and_pooling_alone(name: str):
+    model = zoo.build(name, pretrained=False, image_size=64)
+    others = []
+    for module in model.modules():
+        if isinstance(module, BatchNormAct2d):
+            module.register_forward_hook(lambda _, images, __: others.append(4 * images[0].numel()))
+        elif isinstance(module, nn.AvgPool2d):
+            module.register_forward_hook(lambda _, __, image: others.append(image.numel()))
+    expected = profile.macs_with_attention(model, 64) + sum(others)
+    assert profile.macs(model, 64) == expected
+
+
+def test_counting_leaves_the_network_as_it_was():
+    model = zoo.build("1-EEEA-Net-C2", pretrained=False, image_size=64).train()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    profile.macs(model, 64)
+    profile.macs_with_attention(model, 64)
+    assert profile.latency(model, 64, seconds=0) > 0
+    assert model.training
+    assert list(model.state_dict()) == list(before)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_the_table_names_every_weight():
+    model = zoo.build("3-CheXNet", pretrained=False)
+    rows = profile.parameters_table(model)
+    assert rows[0] == ("features.conv0.weight", (64, 3, 7, 7), 64 * 3 * 49)
+    assert rows[-1] == ("classifier.bias", (14,), 14)
+
+
+def test_size_on_disk_is_that_of_a_file(tmp_path):
+    model = zoo.build("1-EEEA-Net-C2", pretrained=False)
+    torch.save(model.state_dict(), tmp_path / "model.pth")
+    assert profile.size_on_disk(model) == pytest.approx((tmp_path / "model.pth").stat().st_size, rel=0.01)
+
+
+def test_every_network_has_a_para_test():
+    assert tuple(PARA_TESTS) == zoo.NAMES
+
+
+def in_this_process(script: Path, monkeypatch: pytest.MonkeyPatch, *flags: object) -> None:
+    """Run a script without the seconds that a new process needs to load torch."""
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, flags)])
+    monkeypatch.syspath_prepend(script.parent)
+    monkeypatch.delitem(sys.modules, "model", raising=False)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    finally:
+        sys.modules.pop("model", None)
+
+
+def check_report(report: str, name: str, image_size: int) -> None:
+    model = zoo.build(name, pretrained=False, image_size=image_size)
+    lines = report.splitlines()
+    assert f"The total number of parameters: {profile.total_parameters(model)}" in lines
+    assert f"Total FLOPs: {profile.macs(model, image_size)}.0" in lines
+    attention = profile.macs_with_attention(model, image_size)
+    assert f"MACs with attention, without normalisation: {attention}" in lines
+    assert re.search(r"^Size on disk: [\d.]+ MB$", report, re.MULTILINE)
+    latency = r"^Latency of one image on this CPU, \d+ threads: [\d.]+ ms \(median\)$"
+    assert re.search(latency, report, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_para_test_from_the_root():
+    done = run_python(PARA_TESTS["1-EEEA-Net-C2"].relative_to(ROOT))
+    assert done.returncode == 0, done.stderr
+    assert "The total number of parameters: 4732838\nTotal FLOPs: 311335744.0\n" in done.stdout
+    check_report(done.stdout, "1-EEEA-Net-C2", 224)
+
+
+@pytest.mark.slow
+def test_para_test_from_its_folder():
+    done = run_python(PARA_TESTS["3-CheXNet"].name, "--image-size", 64, cwd=ROOT / "3-CheXNet")
+    assert done.returncode == 0, done.stderr
+    check_report(done.stdout, "3-CheXNet", 64)
+
+
+@pytest.mark.parametrize("name", ["2-OFA-595", "4-Visformer-small", "5-AutoFormerV2-base"])
+def test_the_other_para_tests(name: str, monkeypatch, capsys):
+    in_this_process(PARA_TESTS[name], monkeypatch, "--image-size", 64)
+    check_report(capsys.readouterr().out, name, 64)
+
+
+@pytest.mark.parametrize("flags", [("--image-size", 8), ("--image-sise", 64)])
+def test_para_test_refuses(flags, monkeypatch, capsys):
+    with pytest.raises(SystemExit) as end:
+        in_this_process(PARA_TESTS["1-EEEA-Net-C2"], monkeypatch, *flags)
+    assert end.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "IMAGE_SIZE = 8 is out of range" in said.err or "image-sise" in said.err

@@ -1,0 +1,225 @@
+"""One phantom: it depends on its number alone, and its signs are where and what they are said to be."""
+
+import numpy as np
+import pytest
+
+from cxr14.errors import InputError
+from cxr14.findings import FINDINGS
+from cxr14.phantom import acquisition
+from cxr14.phantom.body import sample_body, sample_patient
+from cxr14.phantom.canvas import Grid, Pose
+from cxr14.phantom.chest import Chest
+from cxr14.phantom.knobs import Knobs, knobs_of
+from cxr14.phantom.prevalence import misread, prevalence, sample_findings
+from cxr14.phantom.radiograph import render
+from cxr14.phantom.signs import DRAW, RESHAPE, Sign
+from cxr14.script import check_ranges
+from cxr14.settings import PhantomSettings
+
+NOBODY_ILL = np.zeros(14, dtype=bool)
+QUIET = Knobs(noise=0.0)
+WHITER = [finding for finding in FINDINGS if finding not in ("Emphysema", "Pneumothorax", "Hernia")]
+
+
+def alone(finding):
+    return np.array([name == finding for name in FINDINGS])
+
+
+def pairs(finding, knobs=QUIET, numbers=range(0, 16, 2), size=64):
+    """With and without a finding, the same people on the same films."""
+    for number in numbers:
+        ill = render(number, 5, knobs, size, alone(finding))
+        well = render(number, 5, knobs, size, NOBODY_ILL)
+        yield ill, ill.image.astype(float) - well.image.astype(float)
+
+
+def inside_boxes(phantom):
+    """(S, S) bool: pixels within any box."""
+    size = phantom.image.shape[0]
+    inside = np.zeros((size, size), dtype=bool)
+    for box in phantom.boxes:
+        left, top, right, bottom = (
+            round(edge * size / 1024) for edge in (box.x, box.y, box.x + box.w, box.y + box.h)
+        )
+        inside[top:bottom, left:right] = True
+    return inside
+
+
+def test_a_phantom_depends_on_seed_and_number_alone():
+    there = [render(number, 3, size=64) for number in range(6)]
+    back = [render(number, 3, size=64) for number in reversed(range(6))][::-1]
+    for one, other in zip(there, back, strict=True):
+        np.testing.assert_array_equal(one.image, other.image)
+        np.testing.assert_array_equal(one.findings, other.findings)
+        np.testing.assert_array_equal(one.labels, other.labels)
+        assert one.boxes == other.boxes
+    assert len({phantom.image.tobytes() for phantom in there}) == 6
+    assert (render(0, 4, size=64).image != there[0].image).any()
+
+
+def test_every_size_shows_the_same_person():
+    small, large = (render(7, 0, QUIET, size).image.astype(float) for size in (64, 256))
+    reduced = large.reshape(64, 4, 64, 4).mean((1, 3))
+    anatomy = slice(12, None)  # below the letter, which is set in whole pixels
+    assert np.corrcoef(small[anatomy].ravel(), reduced[anatomy].ravel())[0, 1] > 0.97
+
+
+def test_two_radiographs_of_a_patient_share_sex_and_age():
+    patients = [(render(2 * k, size=32).patient, render(2 * k + 1, size=32).patient) for k in range(20)]
+    assert all(first == second for first, second in patients)
+    assert len({first for first, _ in patients}) == 20
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_sign_changes_the_image_where_its_box_says(finding):
+    within, without = [], []
+    for phantom, change in pairs(finding):
+        assert {box.finding for box in phantom.boxes} == {finding}
+        inside = inside_boxes(phantom)
+        within.append(np.abs(change)[inside].mean())
+        without.append(np.abs(change)[~inside].mean())
+    assert np.mean(within) > 2.5
+    # Signs that move the diaphragm or the heart also change the picture beside their boxes.
+    assert np.mean(within) > (1.2 if finding in RESHAPE else 3) * np.mean(without)
+
+
+@pytest.mark.parametrize("finding", WHITER)
+def test_what_takes_air_or_adds_tissue_is_bright(finding):
+    assert np.mean([change[inside_boxes(phantom)].mean() for phantom, change in pairs(finding)]) > 1
+
+
+def test_overinflated_lungs_are_dark():
+    assert np.mean([change[inside_boxes(phantom)].mean() for phantom, change in pairs("Emphysema")]) < -3
+
+
+def test_a_hernia_is_a_white_sac_with_black_gas_above_it():
+    changes = [change[inside_boxes(phantom)] for phantom, change in pairs("Hernia")]
+    assert np.median([change.max() for change in changes]) > 12
+    assert np.median([change.min() for change in changes]) < -12
+    middles = []
+    for _, change in pairs("Hernia"):
+        down = np.arange(64)[:, None]
+        gas, sac = np.clip(-change - 5, 0, None), np.clip(change - 5, 0, None)
+        if gas.sum() > 20:
+            middles.append((down * sac).sum() / sac.sum() - (down * gas).sum() / gas.sum())
+    assert len(middles) >= 4 and np.mean(middles) > 1  # rows: the sac's white lies lower
+
+
+def test_beyond_the_line_of_a_pneumothorax_there_is_air_without_vessels():
+    rng = np.random.default_rng(0)
+    body = sample_body(rng, sample_patient(rng, 1.0), 1.0)
+    chest = Chest(Grid(128, Pose()), body)
+    (gap,) = DRAW["Pneumothorax"](chest, Sign(severity=0.8, side=1, rng=rng))
+    beyond = gap > 0.95
+    assert beyond.sum() > 100
+    assert chest.markings[beyond].max() < 0.1
+    assert np.median(chest.density[beyond]) < 0
+    assert (chest.grid.x[beyond] > 0).all()  # the left lung, as was asked
+    assert chest.markings[~chest.grid.left].min() == 1
+
+
+def test_nothing_else_moves_when_a_nodule_comes():
+    for phantom, change in pairs("Nodule", Knobs()):
+        near = np.zeros((64, 64), dtype=bool)
+        for row, column in np.argwhere(inside_boxes(phantom)):
+            near[max(0, row - 12) : row + 13, max(0, column - 12) : column + 13] = True
+        assert np.abs(change)[~near].max() <= 3  # scattered quanta alone reach so far
+
+
+@pytest.mark.parametrize("finding", FINDINGS)
+def test_a_severer_sign_is_plainer(finding):
+    faint, gross = (
+        np.mean([np.abs(change).mean() for _, change in pairs(finding, Knobs(noise=0.0, severity=severity))])
+        for severity in (0.4, 1.6)
+    )
+    assert gross > 1.15 * faint
+
+
+def test_all_arithmetic_is_in_single_precision(monkeypatch):
+    seen = []
+    expose = acquisition.expose
+    monkeypatch.setattr(
+        acquisition, "expose", lambda film, *rest: seen.append(film.dtype) or expose(film, *rest)
+    )
+    for number in range(20):
+        render(number, size=32, findings=np.ones(14, dtype=bool))
+    assert set(seen) == {np.dtype(np.float32)}
+    rng = np.random.default_rng(0)
+    body = sample_body(rng, sample_patient(rng, 1.0), 1.0)
+    for finding in FINDINGS:
+        chest = Chest(Grid(32, Pose()), body)
+        footprints = DRAW[finding](chest, Sign(severity=0.5, side=0, rng=rng))
+        fields = [chest.aeration, chest.density, chest.markings, *footprints]
+        assert {field.dtype for field in fields} == {np.dtype(np.float32)}, finding
+
+
+def test_boxes_lie_on_the_film_and_belong_to_what_was_drawn():
+    for number in range(150):
+        phantom = render(number, 2, size=32)
+        drawn = {finding for finding, there in zip(FINDINGS, phantom.findings, strict=True) if there}
+        assert {box.finding for box in phantom.boxes} <= drawn
+        for box in phantom.boxes:
+            assert min(box.x, box.y) >= 0 < min(box.w, box.h)
+            assert max(box.x + box.w, box.y + box.h) <= 1024
+
+
+@pytest.mark.parametrize("knob", ["severity", "noise", "nuisance"])
+@pytest.mark.parametrize("value", [0.0, 5.0])
+def test_a_knob_at_its_end_still_gives_a_chest(knob, value):
+    for number in range(0, 40, 2):
+        image = render(number, knobs=Knobs(**{knob: value}), size=48).image
+        assert image.dtype == np.uint8 and image.shape == (48, 48)
+        assert image.std() > 20
+
+
+@pytest.mark.parametrize("tail", [0.5, 1.0])
+def test_findings_are_as_common_as_they_should_be(tail):
+    rng, knobs, drawn = np.random.default_rng(0), Knobs(tail=tail), 20000
+    share = np.mean([sample_findings(rng, knobs) for _ in range(drawn)], axis=0)
+    aim = prevalence(tail)
+    assert (np.abs(share - aim) < 4.5 * np.sqrt(aim * (1 - aim) / drawn)).all()
+    if tail == 1:
+        assert aim[FINDINGS.index("Hernia")] == pytest.approx(227 / 112120)
+    else:
+        assert aim.min() == pytest.approx(0.03)
+        assert aim.sum() == pytest.approx(1.15, abs=0.02)
+
+
+def test_findings_that_come_together_at_nih_come_together_here():
+    rng = np.random.default_rng(1)
+    drawn = np.array([sample_findings(rng, Knobs()) for _ in range(20000)], dtype=float)
+
+    def lift(one, other):
+        a, b = (drawn[:, FINDINGS.index(name)] for name in (one, other))
+        return (a * b).mean() / (a.mean() * b.mean())
+
+    assert lift("Atelectasis", "Effusion") > 1.6
+    assert lift("Emphysema", "Pneumothorax") > 1.6
+    assert lift("Mass", "Nodule") > 1.3
+    assert 0.7 < lift("Hernia", "Pneumothorax") < 1.4
+
+
+def test_the_reader_errs_as_often_as_he_is_told_to():
+    rng, knobs = np.random.default_rng(2), Knobs(false_negatives=0.2, false_positives=0.3)
+    ill, well = np.ones(14, dtype=bool), np.zeros(14, dtype=bool)
+    missed = 1 - np.mean([misread(rng, ill, knobs) for _ in range(4000)])
+    invented = np.mean([misread(rng, well, knobs) for _ in range(20000)], axis=0)
+    assert missed == pytest.approx(0.2, abs=0.01)
+    np.testing.assert_allclose(invented, 0.3 * prevalence(0.5), rtol=0.25)
+    infallible = Knobs(false_negatives=0, false_positives=0)
+    for _ in range(50):
+        findings = sample_findings(rng, infallible)
+        np.testing.assert_array_equal(misread(rng, findings, infallible), findings)
+
+
+def test_difficulty_sets_the_knobs_and_each_can_be_set_alone(tmp_path):
+    easy = knobs_of(PhantomSettings(out=tmp_path, difficulty="easy", nuisance=0.9))
+    assert easy == Knobs(severity=1.6, noise=0.5, nuisance=0.9, false_negatives=0.0, false_positives=0.0)
+    assert knobs_of(PhantomSettings(out=tmp_path)) == Knobs()
+
+
+def test_a_knob_out_of_range_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"TAIL = 1\.5.*at most 1"):
+        knobs_of(PhantomSettings(out=tmp_path, tail=1.5))
+    with pytest.raises(InputError, match=r"COUNT = 2.*4 or more"):
+        check_ranges(PhantomSettings(out=tmp_path, count=2))

@@ -1,0 +1,169 @@
+"""A folder of phantoms: NIH's layout, the same from any number of processes, whole after an interruption."""
+
+import filecmp
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cxr14.findings import FINDINGS, NO_FINDING
+from cxr14.phantom.radiograph import render
+from cxr14.settings import ROOT
+from tests.conftest import run_python
+
+SCRIPT = ROOT / "ChestX-ray14" / "make-phantoms.py"
+NIH_COLUMNS = [
+    *("Image Index", "Finding Labels", "Follow-up #", "Patient ID", "Patient Age", "Patient Gender"),
+    *("View Position", "OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x", "y]"),
+]
+
+
+def make(out, *words, cwd=ROOT):
+    return run_python(SCRIPT, "--out", out, "--size", 32, *words, cwd=cwd)
+
+
+def same_folders(one, other):
+    names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
+    assert names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
+    # README.txt tells the command, which names the folder.
+    names = [name for name in names if name.name != "README.txt"]
+    assert filecmp.cmpfiles(one, other, names, shallow=False)[0] == names
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """41 phantoms of 32 px, drawn by the main process."""
+    out = tmp_path_factory.mktemp("phantoms") / "set"
+    run = make(out, "--count", 41, "--num-workers", 0)
+    assert run.returncode == 0, run.stderr
+    return out
+
+
+def test_the_tables_are_nihs(made):
+    entries = pd.read_csv(made / "Data_Entry_2017_synthetic.csv")
+    assert list(entries.columns) == NIH_COLUMNS
+    assert len(entries) == 41
+    assert (entries["Height]"] == 32).all()
+    assert set(entries["View Position"]) <= {"PA", "AP"}
+    for number, entry in entries.iterrows():
+        phantom = render(number, size=32)
+        labels = [finding for finding, there in zip(FINDINGS, phantom.labels, strict=True) if there]
+        assert entry["Finding Labels"] == ("|".join(labels) or NO_FINDING)
+        assert (entry["Patient Gender"], entry["View Position"]) == (phantom.patient.sex, phantom.view)
+        with Image.open(made / "images" / entry["Image Index"]) as image:
+            assert image.mode == "L"
+            np.testing.assert_array_equal(np.asarray(image), phantom.image)
+
+
+def test_the_truth_and_the_boxes_are_what_was_drawn(made):
+    truths = pd.read_csv(made / "true_labels.csv").set_index("Image Index")["Finding Labels"]
+    boxes = pd.read_csv(made / "BBox_List_2017_synthetic.csv")
+    assert list(boxes.columns[:6]) == ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
+    assert len(boxes.columns) == 9  # with the three empty ones at the end, as NIH ships it
+    for number, (name, truth) in enumerate(truths.items()):
+        drawn = [
+            finding
+            for finding, there in zip(FINDINGS, render(number, size=32).findings, strict=True)
+            if there
+        ]
+        assert truth == ("|".join(drawn) or NO_FINDING)
+        boxed = set(
+            boxes[boxes["Image Index"] == name]["Finding Label"].replace("Infiltrate", "Infiltration")
+        )
+        assert boxed <= set(drawn)
+
+
+def test_the_lists_share_no_patient(made):
+    lists = [(made / name).read_text().split() for name in ("train_val_list.txt", "test_list.txt")]
+    assert sorted(lists[0] + lists[1]) == sorted(path.name for path in (made / "images").iterdir())
+    patient = pd.read_csv(made / "Data_Entry_2017_synthetic.csv").set_index("Image Index")["Patient ID"]
+    train, test = ({patient[name] for name in names} for names in lists)
+    assert not train & test
+    assert len(test) == round(0.25 * 21)
+
+
+def test_everything_says_that_it_is_synthetic(made):
+    assert all(path.name.startswith("synthetic_") for path in (made / "images").iterdir())
+    assert "SYNTHETIC" in (made / "README.txt").read_text()
+    with Image.open(next((made / "images").iterdir())) as image:
+        assert "Synthetic" in image.text["Description"]
+
+
+def test_the_number_of_processes_changes_nothing(made, tmp_path):
+    run = make(tmp_path / "set", "--count", 41, "--num-workers", 2, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    same_folders(made, tmp_path / "set")
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path):
+    out = tmp_path / "set"
+    words = [
+        sys.executable,
+        str(SCRIPT),
+        "--out",
+        str(out),
+        "--size",
+        "32",
+        "--count",
+        "300",
+        "--num-workers",
+        "0",
+    ]
+    run = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(out.glob("images/synthetic_*"))) < 40 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    before = {path: path.stat().st_mtime_ns for path in out.glob("images/synthetic_*")}
+    assert 40 <= len(before) < 300
+    assert not (out / "test_list.txt").exists()
+    (out / "images" / ".synthetic_00000140_001.png.1.part").write_bytes(b"half")
+    again = subprocess.run(words, capture_output=True, text=True)
+    assert again.returncode == 0, again.stderr
+    assert all(path.stat().st_mtime_ns == written for path, written in before.items())
+    fresh = make(tmp_path / "fresh", "--count", 300)
+    assert fresh.returncode == 0, fresh.stderr
+    same_folders(out, tmp_path / "fresh")
+
+
+def test_a_folder_of_other_settings_is_left_alone(made):
+    before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
+    run = make(made, "--count", 41, "--noise", 0.3, "--seed", 9)
+    assert run.returncode == 2
+    assert "seed 0 -> 9" in run.stderr and "noise 1.0 -> 0.3" in run.stderr
+    assert "Traceback" not in run.stderr and run.stderr.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
+    (tmp_path / "00000001_000.png").write_bytes(b"a real radiograph")
+    run = make(tmp_path, "--count", 8)
+    assert run.returncode == 2
+    assert "no phantoms" in run.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["00000001_000.png"]
+
+
+def test_a_damaged_image_is_named(tmp_path):
+    assert make(tmp_path / "set", "--count", 8, "--num-workers", 1).returncode == 0
+    image = sorted((tmp_path / "set" / "images").iterdir())[3]
+    image.write_bytes(image.read_bytes()[:60])
+    run = make(tmp_path / "set", "--count", 8, "--num-workers", 1)
+    assert run.returncode == 2
+    assert image.name in run.stderr and "Traceback" not in run.stderr
+    image.unlink()
+    assert make(tmp_path / "set", "--count", 8, "--num-workers", 1).returncode == 0
+
+
+def test_the_contact_sheet_shows_all_findings(tmp_path):
+    run = run_python(SCRIPT, "--sheet", tmp_path / "sheet.png", "--size", 48)
+    assert run.returncode == 0, run.stderr
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.width > 9 * 48 and sheet.height > 5 * 48
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet.png"]
