@@ -53,7 +53,10 @@ class RunSettings(ComputeSettings):
     ckpt_path: Path
     """Checkpoint of the network: training writes it, testing reads it."""
     num_workers: NonNegativeInt = 2
-    """ProcessGroup that read radiographs beside the main one; 0 reads in the main process."""
+    """Processes that read radiographs beside the main one; 0 reads in the main process."""
+    allow_unknown_origin: bool = False
+    """Accept weights that were trained on patients who are not known; every table and plot then says that they
+    may have seen test patients."""
 
 
 @dataclass(kw_only=True)
@@ -206,7 +209,7 @@ class PrepareSettings(ScriptSettings):
     seed: NonNegativeInt = 0
     """Seed of the split."""
     workers: NonNegativeInt = 0
-    """ProcessGroup that decode; 0 takes all cores."""
+    """Processes that decode; 0 takes all cores."""
 
 
 @dataclass(kw_only=True)
@@ -238,7 +241,7 @@ class VerifySettings(ComputeSettings):
     batch_size: PositiveInt = 64
     """Radiographs in one step."""
     num_workers: NonNegativeInt = 2
-    """ProcessGroup that read radiographs beside the main one; 0 reads in the main process."""
+    """Processes that read radiographs beside the main one; 0 reads in the main process."""
 
 
 @dataclass(kw_only=True)
@@ -296,6 +299,6 @@ class PhantomSettings(ScriptSettings):
     tail: Fraction | None = None
     """Exponent of NIH's prevalences, 0 to 1, 1 being NIH's own; None: 0.5."""
     num_workers: NonNegativeInt = 2
-    """ProcessGroup that draw; 0 draws in the main process. The images do not depend on it."""
+    """Processes that draw; 0 draws in the main process. The images do not depend on it."""
     sheet: Path | None = None
     """Draw no set, only a contact sheet of every finding into this PNG file."""

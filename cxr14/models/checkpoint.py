@@ -4,26 +4,29 @@ A file of ours is `torch.save` of plain containers: a format number, an `About` 
 """
 
 import dataclasses
+import hashlib
 import importlib.metadata
 import json
 import platform
 import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
 
+from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 from cxr14.models import published, zoo
 from cxr14.settings import ROOT
 
-FORMAT = 1
+FORMAT = 2
 """Goes up when an older program could not read a newer file rightly."""
 
 _MARK = "cxr14_format"
@@ -57,7 +60,9 @@ class About:
     image_size: int
     """Side of the square that the network saw, in pixels."""
     teacher: str | None = None
-    """Folder of the network that taught it; None: the labels alone."""
+    """Folder of the teacher's network; None: the labels alone."""
+    teacher_hash: str | None = None
+    """`hash_weights` of the teacher."""
     findings: tuple[str, ...] = FINDINGS
     """What each output stands for, in order."""
     splits: dict[str, str] = field(default_factory=dict)
@@ -84,8 +89,25 @@ class Checkpoint:
 
     weights: dict[str, Tensor]
     about: About
+    provenance: Provenance = field(default_factory=Provenance)
+    """The patients behind the weights."""
     ours: bool = True
     """Whether a training here wrote it, not the authors of a network."""
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """`hash_weights` of the weights: what tells them from others, wherever the file lies."""
+        return hash_weights(self.weights)
+
+
+def hash_weights(weights: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 over names, types, shapes and values of a state dict, in hexadecimal digits."""
+    total = hashlib.sha256()
+    for name in sorted(weights):
+        tensor = weights[name].detach().cpu().contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.flatten().view(torch.uint8).numpy())
+    return total.hexdigest()
 
 
 def log_path(checkpoint: Path) -> Path:
@@ -98,19 +120,29 @@ def snapshot_path(checkpoint: Path) -> Path:
     return checkpoint.with_suffix(".last.pth")
 
 
-def save(path: Path, model_state: Mapping[str, Tensor], about: About) -> None:
+def save(
+    path: Path, model_state: Mapping[str, Tensor], about: About, provenance: Provenance | None = None
+) -> None:
     """Write a checkpoint, whole or not at all.
 
     Args:
         path: the file; one of that name is replaced.
         model_state: the network's state dict, on any device.
         about: what to say of it; numpy numbers and arrays in it are stored as plain ones.
+        provenance: the patients behind the weights; None: no patients.
 
     Raises:
         InputError: the disk is full, the folder cannot be written, and the like.
     """
+    provenance = provenance or Provenance()
     content = {
         _MARK: FORMAT,
+        "provenance": {
+            # torch has few operations on uint64; the bits are the same.
+            "train": torch.from_numpy(provenance.train.view(np.int64).copy()),
+            "val": torch.from_numpy(provenance.val.view(np.int64).copy()),
+            "unknown": list(provenance.unknown),
+        },
         "about": json.loads(json.dumps(dataclasses.asdict(about), default=lambda value: value.tolist())),
         # A clone, or a view would drag the whole of its storage into the file.
         "weights": {name: tensor.detach().cpu().clone() for name, tensor in model_state.items()},
@@ -155,7 +187,8 @@ def load(
         raise _does_not_say(path)
     else:
         weights = published.state_dict_of(content, str(path))
-        checkpoint = Checkpoint(weights, About(network=network, image_size=224, versions={}), ours=False)
+        about = About(network=network, image_size=224, versions={})
+        checkpoint = Checkpoint(weights, about, Provenance(unknown=(Path(path).name,)), ours=False)
     about = checkpoint.about
     if network is not None and about.network != network:
         raise InputError(
@@ -203,8 +236,14 @@ def _parsed(content: Mapping, path: Path) -> Checkpoint:
     try:
         told = content["about"]
         about = About(**{**told, "findings": tuple(told["findings"])})
-        return Checkpoint(published.state_dict_of(content["weights"], str(path)), about)
-    except (KeyError, TypeError) as error:
+        patients = content["provenance"]
+        provenance = Provenance(
+            patients["train"].numpy().view(np.uint64),
+            patients["val"].numpy().view(np.uint64),
+            tuple(map(str, patients["unknown"])),
+        )
+        return Checkpoint(published.state_dict_of(content["weights"], str(path)), about, provenance)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path} does not hold what checkpoint format {FORMAT} should ({error}).") from error
 
 

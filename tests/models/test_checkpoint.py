@@ -99,13 +99,13 @@ def test_a_later_format_is_refused(tmp_path):
     checkpoint.save(tmp_path / "model1.pth", fresh().state_dict(), about())
     content = torch.load(tmp_path / "model1.pth", weights_only=True)
     torch.save(content | {"cxr14_format": 99}, tmp_path / "model1.pth")
-    with pytest.raises(InputError, match="format 99, this program knows 1"):
+    with pytest.raises(InputError, match="format 99, this program knows 2"):
         checkpoint.read(tmp_path / "model1.pth")
 
 
 def test_a_half_told_file_is_refused(tmp_path):
-    torch.save({"cxr14_format": 1, "weights": {"a": torch.zeros(1)}}, tmp_path / "model1.pth")
-    with pytest.raises(InputError, match="does not hold what checkpoint format 1 should"):
+    torch.save({"cxr14_format": 2, "weights": {"a": torch.zeros(1)}}, tmp_path / "model1.pth")
+    with pytest.raises(InputError, match="does not hold what checkpoint format 2 should"):
         checkpoint.read(tmp_path / "model1.pth")
 
 
