@@ -55,8 +55,8 @@ class RunSettings(ComputeSettings):
     num_workers: NonNegativeInt = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
     allow_unknown_origin: bool = False
-    """Accept weights that were trained on patients who are not known; every table and plot then says that they
-    may have seen test patients."""
+    """Accept weights that were trained on patients who are not known; every table and plot then says that
+    they may have seen test patients."""
 
 
 @dataclass(kw_only=True)
