@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 
 from cxr14.files import atomic_write
-from cxr14.report import evidence, figures, page, style, tables, wording
-from cxr14.report.evidence import Evidence
+from cxr14.report import figures, main_tables, page, results, style, wording
+from cxr14.report.csv_table import csv_table
+from cxr14.report.results import SectionResults
 from cxr14.report.runs import read_sections
-from cxr14.report.tidy import tidy
 from cxr14.settings import CompareSettings
 
 REPORT, MARKDOWN, TABLE, FIGURE = "report.html", "comparison.md", "comparison.csv", "comparison{number}.png"
@@ -22,7 +22,7 @@ def compare(settings: CompareSettings) -> None:
         InputError: there are no results, or a file is damaged.
     """
     sections = read_sections(settings.results_dir)
-    gathered = [evidence.gather(section, settings.resamples, settings.seed) for section in sections]
+    gathered = [results.gather(section, settings.resamples, settings.seed) for section in sections]
     for measured in gathered:
         print(_told(measured))
     written = _write(gathered, settings)
@@ -31,15 +31,15 @@ def compare(settings: CompareSettings) -> None:
     )
 
 
-def _told(measured: Evidence) -> str:
-    parts = [tables.study_table(measured).text(), tables.finding_table(measured).text()]
-    parts += [tables.gain_table(measured).text()] if measured.gains else []
+def _told(measured: SectionResults) -> str:
+    parts = [main_tables.study_table(measured).text(), main_tables.finding_table(measured).text()]
+    parts += [main_tables.gain_table(measured).text()] if measured.gains else []
     return "\n" + "\n\n\n".join((wording.main_finding(measured), *parts, *wording.cautions(measured))) + "\n"
 
 
-def _write(gathered: Sequence[Evidence], settings: CompareSettings) -> list[Path]:
+def _write(gathered: Sequence[SectionResults], settings: CompareSettings) -> list[Path]:
     """Write all files, the report last, so that what it points to is there."""
-    with style.styled():
+    with style.report_style():
         report = page.render(gathered, settings.resamples, settings.seed)
         pictures = [figures.titled(figures.before_and_after(measured)) for measured in gathered]
     folder = settings.results_dir
@@ -49,7 +49,7 @@ def _write(gathered: Sequence[Evidence], settings: CompareSettings) -> list[Path
         with atomic_write(paths[-1]) as aside:
             picture.savefig(aside, format="png", dpi=160, facecolor=style.GROUND)
     with atomic_write(folder / TABLE) as aside:
-        pd.concat([tidy(measured) for measured in gathered]).to_csv(aside, index=False)
+        pd.concat([csv_table(measured) for measured in gathered]).to_csv(aside, index=False)
     with atomic_write(folder / MARKDOWN) as aside:
         aside.write_text("\n\n".join(map(_markdown, gathered)) + "\n", encoding="utf-8")
     with atomic_write(folder / REPORT) as aside:
@@ -57,11 +57,11 @@ def _write(gathered: Sequence[Evidence], settings: CompareSettings) -> list[Path
     return paths
 
 
-def _markdown(measured: Evidence) -> str:
+def _markdown(measured: SectionResults) -> str:
     section = measured.section
     parts = [f"## {section.titled('Networks alone and taught')}", wording.main_finding(measured)]
     parts += [section.worth] if section.worth else []
     parts += [f"> {caution}" for caution in wording.cautions(measured)]
-    parts += [tables.study_table(measured).markdown(), tables.finding_table(measured).markdown()]
-    parts += [tables.gain_table(measured).markdown()] if measured.gains else []
+    parts += [main_tables.study_table(measured).markdown(), main_tables.finding_table(measured).markdown()]
+    parts += [main_tables.gain_table(measured).markdown()] if measured.gains else []
     return "\n\n".join(parts)

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxr14.report import style
-from cxr14.report.evidence import Evidence
 from cxr14.report.panels import Drawing, legend, panels, run_keys
-from cxr14.report.wording import spoken
+from cxr14.report.results import SectionResults
+from cxr14.report.wording import readable
 
 MOST_POINTS = 200
 
@@ -54,9 +54,9 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.nda
     return x[kept], y[kept]
 
 
-def roc_curves(evidence: Evidence) -> Drawing:
+def roc_curves(results: SectionResults) -> Drawing:
     """Draw the ROC curve of each finding and run."""
-    title = evidence.section.titled("ROC curves")
+    title = results.section.titled("ROC curves")
 
     def furnish(axes: Axes, _: float) -> None:
         axes.plot([0, 1], [0, 1], color=style.RULE, linewidth=1)
@@ -64,13 +64,13 @@ def roc_curves(evidence: Evidence) -> Drawing:
     return Drawing(
         title,
         f"{title}. A panel a finding, a line a network; the area under each line is its AUROC in the table.",
-        _curve_grid(evidence, roc, furnish, ("1 − specificity", "sensitivity")),
+        _curve_grid(results, roc, furnish, ("1 − specificity", "sensitivity")),
     )
 
 
-def precision_recall_curves(evidence: Evidence) -> Drawing:
+def precision_recall_curves(results: SectionResults) -> Drawing:
     """Draw the precision-recall curve of each finding and run."""
-    title = evidence.section.titled("Precision-recall curves")
+    title = results.section.titled("Precision-recall curves")
 
     def furnish(axes: Axes, prevalence: float) -> None:
         axes.axhline(prevalence, color=style.RULE, linewidth=1)
@@ -78,24 +78,24 @@ def precision_recall_curves(evidence: Evidence) -> Drawing:
     return Drawing(
         title,
         f"{title}. A panel a finding, a line a network; the gray line is the share of positives.",
-        _curve_grid(evidence, precision_recall, furnish, ("recall (sensitivity)", "precision")),
+        _curve_grid(results, precision_recall, furnish, ("recall (sensitivity)", "precision")),
     )
 
 
 def _curve_grid(
-    evidence: Evidence,
+    results: SectionResults,
     curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
     furnish: Callable[[Axes, float], None],
     axis_names: tuple[str, str],
 ) -> Figure:
-    section = evidence.section
-    look = style.looks(section)
+    section = results.section
+    look = style.run_styles(section)
     labels = section.example.labels
 
     def draw(axes: Axes, index: int) -> None:
         positives = labels[:, index]
         furnish(axes, positives.mean())
-        axes.set_title(spoken(section.example.findings[index]))
+        axes.set_title(readable(section.example.findings[index]))
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
         axes.label_outer()
@@ -112,5 +112,5 @@ def _curve_grid(
             )
 
     drawn = panels(range(len(section.example.findings)), draw, height=2.15)
-    legend(drawn, run_keys(evidence))
+    legend(drawn, run_keys(results))
     return drawn

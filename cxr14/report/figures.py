@@ -1,4 +1,4 @@
-"""Each figure of the report, made from the evidence."""
+"""Each figure of the report, made from the results."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from cxr14.evaluation import calibration
 from cxr14.report import style
-from cxr14.report.evidence import Evidence, Measured
 from cxr14.report.panels import Drawing, key, legend, panels, run_keys, side_by_side
+from cxr14.report.results import RunResults, SectionResults
 from cxr14.report.runs import Run
 from cxr14.report.wording import figure as told
-from cxr14.report.wording import signed, span, spoken
+from cxr14.report.wording import readable, signed, span
 
 
 def titled(drawing: Drawing) -> Figure:
@@ -22,15 +22,15 @@ def titled(drawing: Drawing) -> Figure:
     return drawing.figure
 
 
-def before_and_after(evidence: Evidence) -> Drawing:
+def before_and_after(results: SectionResults) -> Drawing:
     """Draw each finding's AUROC alone and taught, a panel a teacher, with the teacher's own as a tick."""
-    section = evidence.section
+    section = results.section
     title = section.titled(
         "AUROC before and after teaching" if section.teachings else "AUROC of each finding"
     )
-    names = [*map(spoken, section.example.findings), "Mean"]
+    names = [*map(readable, section.example.findings), "Mean"]
     rows = _rows(len(names))
-    look = style.looks(section)
+    look = style.run_styles(section)
     shown = [(each.by, each.alone, each.taught, each.teacher) for each in section.teachings]
     shown = shown or [(run.name, run, None, None) for run in section.alone]
     across = side_by_side(len(shown))
@@ -38,7 +38,7 @@ def before_and_after(evidence: Evidence) -> Drawing:
     def draw(axes: Axes, panel: tuple[str, Run | None, Run | None, Run | None]) -> None:
         by, alone, taught, teacher = panel
         colour = look[taught or alone].colour
-        before, after, own = (_with_mean(evidence, run) for run in (alone, taught, teacher))
+        before, after, own = (_with_mean(results, run) for run in (alone, taught, teacher))
         if before is not None and after is not None:
             axes.hlines(rows, before, after, color=colour, linewidth=2.2, alpha=0.55)
         if own is not None and teacher is not alone:
@@ -58,27 +58,27 @@ def before_and_after(evidence: Evidence) -> Drawing:
     _name_rows(drawn, rows, names)
     if section.teachings:
         keys = [key("student taught", marker="o", color=style.HUES[0], markeredgewidth=0)]
-        if evidence.gains:
+        if results.gains:
             hollow = {"markerfacecolor": style.GROUND, "markeredgecolor": style.INK}
             keys.insert(0, key("student alone", marker="o", **hollow))
         if any(each.teacher for each in section.teachings):
             keys.append(key("the teacher itself", marker="|", color=style.MUTED, markersize=9))
         legend(drawn, keys)
-    means = "; ".join(f"{run.name} {_mean(measured)}" for run, measured in evidence.measured.items())
+    means = "; ".join(f"{run.name} {_mean(measured)}" for run, measured in results.measured.items())
     return Drawing(title, f"{title}. A row a finding, a point a network. Mean AUROC: {means}.", drawn)
 
 
-def forest(evidence: Evidence) -> Drawing:
+def forest(results: SectionResults) -> Drawing:
     """Draw what teaching adds to each finding and to the mean, with intervals."""
-    section = evidence.section
+    section = results.section
     title = section.titled("AUROC taught minus alone, with intervals")
-    across = side_by_side(len(evidence.gains))
-    names = [*map(spoken, section.example.findings), "Mean"]
+    across = side_by_side(len(results.gains))
+    names = [*map(readable, section.example.findings), "Mean"]
     rows = _rows(len(names))
-    look = style.looks(section)
+    look = style.run_styles(section)
 
     def draw(axes: Axes, number: int) -> None:
-        gain = evidence.gains[number]
+        gain = results.gains[number]
         value, low, high = (
             np.append(getattr(gain.findings, end), getattr(gain.macro, end))
             for end in ("value", "low", "high")
@@ -87,7 +87,7 @@ def forest(evidence: Evidence) -> Drawing:
         axes.axvline(0, color=style.MUTED, linewidth=1)
         axes.axhline(0.5, color=style.RULE, linewidth=1)
         axes.hlines(rows, low, high, color=colour, linewidth=1.5)
-        beyond = ((low > 0) | (high < 0)) & np.append(evidence.trusted, True)
+        beyond = ((low > 0) | (high < 0)) & np.append(results.trusted, True)
         axes.scatter(value[beyond], rows[beyond], s=26, color=colour, zorder=3)
         hollow = {"facecolor": style.GROUND, "edgecolor": colour, "linewidth": 1.2}
         axes.scatter(value[~beyond], rows[~beyond], s=24, zorder=3, **hollow)
@@ -97,19 +97,19 @@ def forest(evidence: Evidence) -> Drawing:
             FuncFormatter(lambda x, _: f"{x:+.2f}".replace("-", "−") if x else "0")
         )
 
-    drawn = panels(range(len(evidence.gains)), draw, height=0.235 * len(names) + 1.0)
+    drawn = panels(range(len(results.gains)), draw, height=0.235 * len(names) + 1.0)
     _name_rows(drawn, rows, names)
     macro = "; ".join(
-        f"by {gain.teaching.by} {signed(gain.macro.value)} ({span(gain.macro)})" for gain in evidence.gains
+        f"by {gain.teaching.by} {signed(gain.macro.value)} ({span(gain.macro)})" for gain in results.gains
     )
     return Drawing(title, f"{title}. Mean difference when taught {macro}.", drawn)
 
 
-def cost(evidence: Evidence) -> Drawing:
+def cost(results: SectionResults) -> Drawing:
     """Draw mean AUROC against MACs, and against latency where it was measured."""
-    section = evidence.section
+    section = results.section
     title = section.titled("Mean AUROC against cost")
-    look = style.looks(section)
+    look = style.run_styles(section)
     scales: list[tuple[str, str, float]] = [("macs", "MACs of one radiograph, 10⁹", 1e-9)]
     if any(run.about("latency_seconds") for run in section.runs):
         scales.append(("latency_seconds", "latency of one radiograph, ms", 1e3))
@@ -117,7 +117,7 @@ def cost(evidence: Evidence) -> Drawing:
     def draw(axes: Axes, scale: tuple[str, str, float]) -> None:
         key, label, factor = scale
         at_cost: dict[float, int] = {}
-        for run, measured in evidence.measured.items():
+        for run, measured in results.measured.items():
             if not run.about(key):
                 continue
             x, mean = factor * float(run.about(key)), measured.auroc.macro().interval()
@@ -143,19 +143,19 @@ def cost(evidence: Evidence) -> Drawing:
         axes.set_ylabel("mean AUROC")
 
     drawn = panels(scales, draw, height=3.4, columns=2, shared=False)
-    legend(drawn, run_keys(evidence, as_points=True))
+    legend(drawn, run_keys(results, as_points=True))
     costs = "; ".join(
         f"{run.name} {1e-9 * float(run.about('macs')):.2f} billion MACs, {_mean(measured)}"
-        for run, measured in evidence.measured.items()
+        for run, measured in results.measured.items()
     )
     return Drawing(title, f"{title}. {costs}.", drawn)
 
 
-def reliability(evidence: Evidence) -> Drawing:
+def reliability(results: SectionResults) -> Drawing:
     """Draw observed against stated probability over all findings, before and after the temperatures."""
-    title = evidence.section.titled("Stated probability and observed frequency")
-    look = style.looks(evidence.section)
-    shown = [measured for measured in evidence.measured.values() if measured.chosen]
+    title = results.section.titled("Stated probability and observed frequency")
+    look = style.run_styles(results.section)
+    shown = [measured for measured in results.measured.values() if measured.chosen]
 
     def draw(axes: Axes, number: int) -> None:
         measured = shown[number]
@@ -187,13 +187,13 @@ def reliability(evidence: Evidence) -> Drawing:
     return Drawing(title, f"{title}. A panel a run; on the diagonal a probability keeps its word.", drawn)
 
 
-def training(evidence: Evidence) -> Drawing | None:
+def training(results: SectionResults) -> Drawing | None:
     """Draw loss and validation AUROC by epoch, or nothing where no run kept its log."""
-    logged = {run: run.about("history") for run in evidence.section.runs if run.about("history")}
+    logged = {run: run.about("history") for run in results.section.runs if run.about("history")}
     if not logged:
         return None
-    title = evidence.section.titled("Training")
-    look = style.looks(evidence.section)
+    title = results.section.titled("Training")
+    look = style.run_styles(results.section)
 
     def draw(axes: Axes, what: tuple[str, str]) -> None:
         column, label = what
@@ -218,7 +218,7 @@ def training(evidence: Evidence) -> Drawing | None:
     drawn = panels(columns, draw, height=2.7, columns=3, shared=False)
     legend(
         drawn,
-        [key for run, key in zip(evidence.section.runs, run_keys(evidence), strict=True) if run in logged],
+        [key for run, key in zip(results.section.runs, run_keys(results), strict=True) if run in logged],
     )
     best = "; ".join(f"{run.name} epoch {run.about('epoch')} of {len(rows)}" for run, rows in logged.items())
     return Drawing(title, f"{title}. Loss and validation AUROC by epoch. Kept: {best}.", drawn)
@@ -242,10 +242,10 @@ def _rows(count: int) -> np.ndarray:
     return np.append(np.arange(count - 1, 0, -1), 0.0)
 
 
-def _with_mean(evidence: Evidence, run: Run | None) -> np.ndarray | None:
+def _with_mean(results: SectionResults, run: Run | None) -> np.ndarray | None:
     if run is None:
         return None
-    auroc = evidence.measured[run].auroc
+    auroc = results.measured[run].auroc
     return np.append(auroc.values, auroc.macro().values)
 
 
@@ -257,5 +257,5 @@ def _pooled(told: calibration.Reliability) -> tuple[np.ndarray, np.ndarray, np.n
     return stated, observed, counts[counts > 0]
 
 
-def _mean(measured: Measured) -> str:
+def _mean(measured: RunResults) -> str:
     return told(measured.auroc.macro().values)

@@ -9,8 +9,8 @@ from markupsafe import Markup
 
 from cxr14.evaluation import metrics
 from cxr14.evaluation.bootstrap import LEVEL
-from cxr14.report import curves, figures, run_tables, style, tables, wording
-from cxr14.report.evidence import AVERAGE_PRECISION, Evidence
+from cxr14.report import curves, figures, main_tables, run_tables, style, svg, wording
+from cxr14.report.results import AVERAGE_PRECISION, SectionResults
 
 _TEMPLATES = Path(__file__).parent
 
@@ -24,7 +24,7 @@ class Shown:
     svg: Markup
 
 
-def render(sections: Sequence[Evidence], resamples: int, seed: int) -> str:
+def render(sections: Sequence[SectionResults], resamples: int, seed: int) -> str:
     """Return the page.
 
     Args:
@@ -40,11 +40,11 @@ def render(sections: Sequence[Evidence], resamples: int, seed: int) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("page.html").render(
-        sections=[_content(evidence, number) for number, evidence in enumerate(sections, start=1)],
+        sections=[_content(results, number) for number, results in enumerate(sections, start=1)],
         title="Networks alone and taught",
         resamples=f"{resamples:,}",
         seed=seed,
-        level=wording.LEVEL_TOLD,
+        level=wording.LEVEL_TEXT,
         one_in=round(1 / (1 - LEVEL)),
         bins=metrics.CALIBRATION_BINS,
         study_threshold=metrics.STUDY_THRESHOLD,
@@ -53,57 +53,57 @@ def render(sections: Sequence[Evidence], resamples: int, seed: int) -> str:
     )
 
 
-def _content(evidence: Evidence, number: int) -> dict[str, object]:
+def _content(results: SectionResults, number: int) -> dict[str, object]:
     """Return all that the template shows of one test list."""
-    section = evidence.section
+    section = results.section
     first_taught = next((each.taught for each in section.teachings), section.runs[0])
-    has_choices = any(measured.chosen for measured in evidence.measured.values())
+    has_validation = any(measured.chosen for measured in results.measured.values())
     drawings = {
-        "before_after": figures.before_and_after(evidence),
-        "forest": figures.forest(evidence) if evidence.gains else None,
-        "roc": curves.roc_curves(evidence),
-        "precision_recall": curves.precision_recall_curves(evidence),
-        "cost": figures.cost(evidence),
-        "reliability": figures.reliability(evidence) if has_choices else None,
-        "training": figures.training(evidence),
+        "before_after": figures.before_and_after(results),
+        "forest": figures.forest(results) if results.gains else None,
+        "roc": curves.roc_curves(results),
+        "precision_recall": curves.precision_recall_curves(results),
+        "cost": figures.cost(results),
+        "reliability": figures.reliability(results) if has_validation else None,
+        "training": figures.training(results),
     }
     return {
         "number": number,
         "section": section,
-        "finding": wording.main_finding(evidence),
-        "cautions": wording.cautions(evidence),
-        "tiles": _tiles(evidence),
+        "finding": wording.main_finding(results),
+        "cautions": wording.cautions(results),
+        "tiles": _tiles(results),
         "figures": {
-            name: Shown(drawing.title, drawing.alt, Markup(style.as_svg(drawing.figure, f"{name}-{number}")))
+            name: Shown(drawing.title, drawing.alt, Markup(svg.as_svg(drawing.figure, f"{name}-{number}")))
             if drawing
             else None
             for name, drawing in drawings.items()
         },
-        "study": tables.study_table(evidence),
-        "per_finding": tables.finding_table(evidence),
-        "precision": tables.finding_table(evidence, AVERAGE_PRECISION),
-        "gains": tables.gain_table(evidence) if evidence.gains else None,
-        "gain_findings": tables.gain_finding_table(evidence) if evidence.gains else None,
-        "summary": run_tables.summary_table(evidence),
+        "study": main_tables.study_table(results),
+        "per_finding": main_tables.finding_table(results),
+        "precision": main_tables.finding_table(results, AVERAGE_PRECISION),
+        "gains": main_tables.gain_table(results) if results.gains else None,
+        "gain_findings": main_tables.gain_finding_table(results) if results.gains else None,
+        "summary": run_tables.summary_table(results),
         "operating": [
-            (run.name, run_tables.operating_table(evidence, measured), run is first_taught)
-            for run, measured in evidence.measured.items()
+            (run.name, run_tables.operating_table(results, measured), run is first_taught)
+            for run, measured in results.measured.items()
             if measured.chosen
         ],
-        "calibration": run_tables.calibration_table(evidence) if has_choices else None,
-        "provenance": run_tables.provenance_table(evidence),
+        "calibration": run_tables.calibration_table(results) if has_validation else None,
+        "provenance": run_tables.provenance_table(results),
     }
 
 
-def _tiles(evidence: Evidence) -> list[tuple[str, str, str]]:
+def _tiles(results: SectionResults) -> list[tuple[str, str, str]]:
     """Return name, figure and interval of student, taught student and difference, where one was taught."""
-    if len(evidence.gains) != 1:
+    if len(results.gains) != 1:
         return []
-    gain = evidence.gains[0]
+    gain = results.gains[0]
     tiles = []
     for run in (gain.teaching.alone, gain.teaching.taught, gain.teaching.teacher):
         if run is not None:
-            mean = evidence.measured[run].auroc.macro().interval()
+            mean = results.measured[run].auroc.macro().interval()
             name = run.name if run is not gain.teaching.teacher else f"{run.name}, the teacher"
             tiles.append((name, wording.figure(mean.value), wording.span(mean)))
     tiles.insert(2, ("What teaching adds", wording.signed(gain.macro.value), wording.span(gain.macro)))

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from cxr14.report import style
-from cxr14.report.evidence import Evidence
+from cxr14.report.results import SectionResults
 
 COLUMNS = 5
 """Panels side by side that a page can hold."""
@@ -67,10 +67,10 @@ def key(label: str, **look: object) -> Line2D:
     return Line2D([], [], label=label, **({"linestyle": "none"} | look))
 
 
-def run_keys(evidence: Evidence, as_points: bool = False) -> list[Line2D]:
+def run_keys(results: SectionResults, as_points: bool = False) -> list[Line2D]:
     """Return an entry for each run, in order: its line, or its point."""
     keys = []
-    for run, look in style.looks(evidence.section).items():
+    for run, look in style.run_styles(results.section).items():
         if as_points:
             point = {"markerfacecolor": look.face, "markeredgecolor": look.colour}
             keys.append(key(run.name, marker=look.marker, **point))

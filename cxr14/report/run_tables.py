@@ -3,17 +3,17 @@
 import numpy as np
 
 from cxr14.evaluation import metrics
-from cxr14.report.evidence import Evidence, Measured
+from cxr14.report.main_tables import FINDING, MEAN
+from cxr14.report.results import RunResults, SectionResults
 from cxr14.report.table import Cell, Column, Table
-from cxr14.report.tables import FINDING, MEAN
-from cxr14.report.wording import ABSENT, figure, span, spoken
+from cxr14.report.wording import ABSENT, figure, readable, span
 
 _SHORT = 12  # digits of a fingerprint that tell files apart at a glance
 
 
-def summary_table(evidence: Evidence) -> Table:
+def summary_table(results: SectionResults) -> Table:
     """Return the means over findings of every figure, a row a run."""
-    operating = any(measured.chosen for measured in evidence.measured.values())
+    operating = any(measured.chosen for measured in results.measured.values())
     names = [
         *metrics.OF_PROBABILITIES,
         *(f"{name} {metrics.AT_STUDY_THRESHOLD}" for name in ("accuracy", "F1")),
@@ -21,21 +21,21 @@ def summary_table(evidence: Evidence) -> Table:
     if operating:
         names += [f"{name} {metrics.AT_OPERATING_THRESHOLD}" for name in metrics.OF_DECISIONS]
     rows = []
-    for run, measured in evidence.measured.items():
+    for run, measured in results.measured.items():
         means = metrics.means(measured.figures).loc[metrics.MACRO]
         rows.append([Cell(run.name), *(Cell(figure(means.get(name, np.nan))) for name in names)])
     columns = [Column("Run", numeric=False), *(_metric_column(name) for name in names)]
-    return Table(evidence.section.titled("Means over findings of all figures"), columns, rows)
+    return Table(results.section.titled("Means over findings of all figures"), columns, rows)
 
 
-def operating_table(evidence: Evidence, measured: Measured) -> Table:
+def operating_table(results: SectionResults, measured: RunResults) -> Table:
     """Return one run's thresholds, chosen on validation, and its decisions on the test list."""
     chosen, run = measured.chosen, measured.run
     intervals = {name: each.interval() for name, each in chosen.decisions.items()}
     at_study = [f"{name} {metrics.AT_STUDY_THRESHOLD}" for name in ("accuracy", "F1")]
     rows = [
         [
-            Cell(spoken(finding)),
+            Cell(readable(finding)),
             Cell(figure(chosen.thresholds[index])),
             *(
                 Cell(figure(intervals[name].value[index]), span(intervals[name], index))
@@ -51,7 +51,7 @@ def operating_table(evidence: Evidence, measured: Measured) -> Table:
     rows.append([Cell(MEAN), Cell(""), *(Cell(figure(metrics.macro(values)[0])) for values in decided)])
     here, there = "At the operating threshold", f"At {metrics.STUDY_THRESHOLD}, the study's"
     return Table(
-        evidence.section.titled(f"Decisions of {run.name}"),
+        results.section.titled(f"Decisions of {run.name}"),
         [
             FINDING,
             *(Column(head, here) for head in ("Threshold", "Sensitivity", "Specificity", "Accuracy", "F1")),
@@ -62,10 +62,10 @@ def operating_table(evidence: Evidence, measured: Measured) -> Table:
     )
 
 
-def calibration_table(evidence: Evidence) -> Table:
+def calibration_table(results: SectionResults) -> Table:
     """Return how honest probabilities are before and after the temperatures, means over findings."""
     rows = []
-    for run, measured in evidence.measured.items():
+    for run, measured in results.measured.items():
         if measured.chosen is None:
             continue
         cells = [Cell(run.name)]
@@ -79,25 +79,25 @@ def calibration_table(evidence: Evidence) -> Table:
     heads = (("before", "after"), ("before", "after"), ("least", "greatest"))
     columns = [Column(head, group) for group, pair in zip(groups, heads, strict=True) for head in pair]
     return Table(
-        evidence.section.titled("Honesty of the probabilities"),
+        results.section.titled("Honesty of the probabilities"),
         [Column("Run", numeric=False), *columns],
         rows,
     )
 
 
-def provenance_table(evidence: Evidence) -> Table:
+def provenance_table(results: SectionResults) -> Table:
     """Return where each row of the report comes from."""
     heads = ("Run", "Data", "Test list", "Trained on", "Validated on", "Split", "Seed", "Epoch", "Loss")
     heads += ("Image, px", "Crops", "Latency", "Device", "Checkpoint", "Versions")
     rows = []
-    for run in evidence.section.runs:
+    for run in results.section.runs:
         versions = run.about("versions") or {}
         told = ", ".join(f"{name} {version}" for name, version in versions.items())
         latency = run.about("latency_seconds")
         rows.append(
             [
                 Cell(run.name),
-                Cell(evidence.section.kind),
+                Cell(results.section.kind),
                 _fingerprint(run.test.list_fingerprint),
                 _fingerprint(run.told("splits", "train")),
                 _fingerprint(run.told("splits", "val")),
@@ -115,7 +115,7 @@ def provenance_table(evidence: Evidence) -> Table:
         )
     numeric = {"Seed", "Epoch", "Image, px", "Crops", "Latency"}
     columns = [Column(head, numeric=head in numeric) for head in heads]
-    return Table(evidence.section.titled("Where each row comes from"), columns, rows)
+    return Table(results.section.titled("Where each row comes from"), columns, rows)
 
 
 def _metric_column(name: str) -> Column:

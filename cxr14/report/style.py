@@ -1,18 +1,15 @@
-"""How every figure looks, once: type, lines, colours, and the way from matplotlib into the page.
+"""Fonts, lines and colours of all figures.
 
 A colour has a light and a dark value and a name; in the page a figure refers to the name, so that one SVG
-serves both. The hues are those of Okabe and Ito 2008, "Color Universal Design", which stay apart for
-colour-blind readers, darkened or lightened a little to stand on their ground.
+serves both. The hues are those of Okabe and Ito 2008, "Color Universal Design", which colour-blind
+readers can tell apart, darkened or lightened a little for contrast with the background.
 """
 
-import io
-import re
 from collections import Counter
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 import matplotlib
-from matplotlib.figure import Figure
 
 from cxr14.report.runs import Run, Section
 
@@ -77,7 +74,7 @@ WIDTH = 9.6
 """Inches of a figure that fills the page."""
 
 
-class Look(NamedTuple):
+class RunStyle(NamedTuple):
     """How a run is drawn, in every figure alike."""
 
     colour: str
@@ -88,12 +85,12 @@ class Look(NamedTuple):
     marker: str
 
 
-def styled() -> AbstractContextManager[None]:
+def report_style() -> AbstractContextManager[None]:
     """Return a context in which matplotlib draws as the report does."""
     return matplotlib.rc_context(_RC)
 
 
-def looks(section: Section) -> dict[Run, Look]:
+def run_styles(section: Section) -> dict[Run, RunStyle]:
     """Return each look: the student alone in ink, every teacher dashed in a hue, its pupil solid in it."""
     students = {teaching.taught.test.network for teaching in section.teachings}
     teachers = dict.fromkeys(
@@ -111,9 +108,9 @@ def looks(section: Section) -> dict[Run, Look]:
         again = seen[key] % len(_MARKERS)
         seen[key] += 1
         if is_student:
-            found[run] = Look(colour, _STUDENTS[again], 1.8, colour, _MARKERS[again])
+            found[run] = RunStyle(colour, _STUDENTS[again], 1.8, colour, _MARKERS[again])
         else:
-            found[run] = Look(colour, _TEACHERS[again], 1.1, GROUND, _MARKERS[again])
+            found[run] = RunStyle(colour, _TEACHERS[again], 1.1, GROUND, _MARKERS[again])
     return found
 
 
@@ -121,39 +118,3 @@ def looks(section: Section) -> dict[Run, Look]:
 _STUDENTS = ("solid", (0, (6, 1)), (0, (8, 1, 1, 1)))
 _TEACHERS = ((0, (2, 1.5)), (0, (1, 2)), (0, (3, 2, 1, 2)))
 _MARKERS = ("o", "s", "D")
-
-
-def as_svg(figure: Figure, name: str) -> str:
-    """Return a figure as an <svg> element that takes colours and type from the page around it.
-
-    Args:
-        figure: drawn within `styled`.
-        name: of the figure, one of a kind within the page; it keeps its inner names apart from others'.
-    """
-    held = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": name}):
-        figure.savefig(held, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    text = held.getvalue()
-    text = text[text.index("<svg") :]
-    text = _NOT_FOR_A_PAGE.sub("", text)
-    text = re.sub(r'<g id="[^"]*"', "<g", text)  # counted anew in each figure; none is referred to
-    text = re.sub(r'"[^"]*"', lambda attribute: _LONG_NUMBER.sub(r"\1", attribute[0]), text)
-    for colour, (light, _) in COLOURS.items():
-        text = text.replace(light, f"var(--{colour})")
-    share = figure.get_figwidth() / WIDTH
-    text = text.replace(
-        "<svg ", f'<svg style="max-width: {share:.0%}; min-width: {share * _LEAST:.0f}rem" ', 1
-    )
-    return re.sub(r">\s+<", "><", text)
-
-
-_NOT_FOR_A_PAGE = re.compile(
-    r"<metadata>.*?</metadata>"
-    r"|<defs>\s*<style.*?</style>\s*</defs>"  # it would reach beyond the figure
-    r"|<!--.*?-->"
-    r"| xmlns(:\w+)?=\"[^\"]*\""
-    r"|font-family: [^;\"]*;? ?",
-    re.DOTALL,
-)
-_LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")  # a hundredth of a point is finer than any screen
-_LEAST = 42  # rem of a full page's figure: below it, its words are too small and it scrolls instead

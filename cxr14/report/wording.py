@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from cxr14.evaluation.bootstrap import LEVEL, Difference, Interval
-from cxr14.report.evidence import FEWEST_PATIENTS, Evidence, Gain
+from cxr14.report.results import FEWEST_PATIENTS, Gain, SectionResults
 
 ABSENT = "–"
 SIGNIFICANT = round(1 - LEVEL, 10)
-LEVEL_TOLD = f"{LEVEL:.0%}".replace("%", " %")
+LEVEL_TEXT = f"{LEVEL:.0%}".replace("%", " %")
 
 
 def figure(value: float | None, digits: int = 3) -> str:
@@ -53,7 +53,7 @@ def whole(value: object) -> str:
     return ABSENT if value is None else f"{int(value):,}"
 
 
-def spoken(name: str) -> str:
+def readable(name: str) -> str:
     """Return a finding's name with blanks in place of underscores."""
     return name.replace("_", " ")
 
@@ -63,16 +63,16 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
-def cautions(evidence: Evidence) -> list[str]:
+def cautions(results: SectionResults) -> list[str]:
     """Return what a reader should know before believing a figure."""
-    told = list(evidence.section.cautions)
-    if evidence.undefined:
-        names = listed([spoken(name) for name in evidence.undefined])
+    told = list(results.section.cautions)
+    if results.undefined:
+        names = listed([readable(name) for name in results.undefined])
         told.append(
             f"{names} cannot be measured on this list, which lacks positives or negatives; no mean holds it."
         )
-    if evidence.scarce:
-        names = listed([spoken(name) for name in evidence.scarce])
+    if results.scarce:
+        names = listed([readable(name) for name in results.scarce])
         told.append(
             f"{names}: fewer than {FEWEST_PATIENTS} patients with or without it. Resampling has too few to "
             "draw from, so the interval looks surer than it is."
@@ -80,41 +80,41 @@ def cautions(evidence: Evidence) -> list[str]:
     return told
 
 
-def main_finding(evidence: Evidence) -> str:
+def main_finding(results: SectionResults) -> str:
     """Return in one sentence what teaching added, and whether chance alone could have."""
-    section, gains = evidence.section, evidence.gains
+    section, gains = results.section, results.gains
     where = {"synthetic": "On synthetic radiographs, ", "tiny": "On a tiny list, ", "real": ""}[section.kind]
     if not section.teachings:
-        told = f"no taught student was tested on this list: {_networks(evidence)} stands alone"
+        told = f"no taught student was tested on this list: {_networks(results)} stands alone"
     elif not gains:
         names = listed(sorted({teaching.taught.network for teaching in section.teachings}))
         told = (
             f"what teaching adds to {names} cannot be told, because {names} alone was not tested on this list"
         )
     elif len(gains) == 1:
-        told = _one(evidence, gains[0])
+        told = _one(results, gains[0])
     else:
-        told = _several(evidence)
+        told = _several(results)
     return (where + told if where else told[0].upper() + told[1:]) + "."
 
 
-def _networks(evidence: Evidence) -> str:
-    count = len(evidence.section.alone)
-    return evidence.section.alone[0].network if count == 1 else f"each of {count} networks"
+def _networks(results: SectionResults) -> str:
+    count = len(results.section.alone)
+    return results.section.alone[0].network if count == 1 else f"each of {count} networks"
 
 
-def _one(evidence: Evidence, gain: Gain) -> str:
+def _one(results: SectionResults, gain: Gain) -> str:
     student = gain.teaching.taught.network
     taught, alone = (
-        figure(float(evidence.measured[run].auroc.macro().values))
+        figure(float(results.measured[run].auroc.macro().values))
         for run in (gain.teaching.taught, gain.teaching.alone)
     )
     told = f"{student} reaches a mean AUROC of {alone} alone and {taught} when taught by {gain.teaching.by}"
-    return f"{told}: {_verdict(evidence, gain)}"
+    return f"{told}: {_verdict(results, gain)}"
 
 
-def _verdict(evidence: Evidence, gain: Gain) -> str:
-    certainty = _certainty(evidence, gain)
+def _verdict(results: SectionResults, gain: Gain) -> str:
+    certainty = _certainty(results, gain)
     if gain.macro.low > 0:
         return f"a gain of {figure(gain.macro.value)} ({certainty})"
     if gain.macro.high < 0:
@@ -123,27 +123,27 @@ def _verdict(evidence: Evidence, gain: Gain) -> str:
     return f"a difference of {signed(gain.macro.value)} ({certainty}){doubt}"
 
 
-def _certainty(evidence: Evidence, gain: Gain, adjustment: str = "") -> str:
+def _certainty(results: SectionResults, gain: Gain, adjustment: str = "") -> str:
     if math.isnan(gain.macro.low):
         return "too few patients for an interval"
-    resamples = len(evidence.measured[gain.teaching.taught].auroc.draws)
+    resamples = len(results.measured[gain.teaching.taught].auroc.draws)
     p = p_value(float(gain.macro.p_value), resamples)
     return (
-        f"{LEVEL_TOLD} interval {span(gain.macro)}, {p}{adjustment}, "
-        f"from {resamples:,} resamples of {evidence.section.patients:,} patients"
+        f"{LEVEL_TEXT} interval {span(gain.macro)}, {p}{adjustment}, "
+        f"from {resamples:,} resamples of {results.section.patients:,} patients"
     )
 
 
-def _several(evidence: Evidence) -> str:
-    gains = evidence.gains
+def _several(results: SectionResults) -> str:
+    gains = results.gains
     values = np.array([gain.macro.value for gain in gains], dtype=np.float64)
-    beyond = evidence.adjusted <= SIGNIFICANT
+    beyond = results.adjusted <= SIGNIFICANT
     student = listed(sorted({gain.teaching.taught.network for gain in gains}))
     raised, lowered = int(np.sum(beyond & (values > 0))), int(np.sum(beyond & (values < 0)))
     told = f"{_of(raised, len(gains))} raised {student}'s mean AUROC by more than chance alone would"
     told += f" and {lowered} lowered it" if lowered else ""
     largest = gains[int(np.nanargmax(values))] if not np.isnan(values).all() else gains[0]
-    certainty = _certainty(evidence, largest, f" before it is adjusted for {len(gains)} comparisons")
+    certainty = _certainty(results, largest, f" before it is adjusted for {len(gains)} comparisons")
     return (
         f"{told}; the greatest difference is {signed(largest.macro.value)} when taught by "
         f"{largest.teaching.by} ({certainty})"

@@ -14,7 +14,8 @@ from sklearn.metrics import auc, roc_auc_score
 from cxr14.errors import InputError
 from cxr14.evaluation.predictions import Predictions
 from cxr14.findings import FINDINGS
-from cxr14.report import curves, evidence, page, run_tables, style, tables, wording
+from cxr14.report import curves, main_tables, page, run_tables, style, wording
+from cxr14.report import results as report_results
 from cxr14.report.runs import plain, read_sections
 from cxr14.report.table import Cell, Column, Table
 from tests.conftest import run_python
@@ -41,12 +42,12 @@ def _save_trio(results, **how):
 
 
 def _gathered(results, resamples=100):
-    return [evidence.gather(section, resamples, 0) for section in read_sections(results)]
+    return [report_results.gather(section, resamples, 0) for section in read_sections(results)]
 
 
 def _rendered(results):
     gathered = _gathered(results, 40)
-    with style.styled():
+    with style.report_style():
         return gathered, page.render(gathered, 40, 0)
 
 
@@ -231,14 +232,14 @@ def test_networks_stand_in_the_order_of_their_folders(tmp_path):
 def test_published_figures_stand_beside_and_never_among_ours(tmp_path):
     _save_trio(tmp_path, radiographs=200)
     (measured,) = _gathered(tmp_path)
-    table = tables.study_table(measured)
+    table = main_tables.study_table(measured)
     groups = [column.group for column in table.columns[1:]]
     assert groups[:4] == [groups[0]] * 4 and groups[4:] == [groups[4]] * 4 and groups[0] != groups[4]
     chexnet = next(row for row in table.rows if row[0].text == "CheXNet")
     assert chexnet[7].text == "0.838 to 0.841"
     mean = np.nanmean(measured.measured[measured.section.alone[1]].auroc.values)
     assert chexnet[3].text == f"{mean:.3f}"
-    assert any("not to be ranked" in remark for remark in table.remarks)
+    assert any("must not be ranked" in remark for remark in table.remarks)
 
 
 # --- what a reader is warned of ---------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def test_a_finding_of_few_patients_is_named_and_counts_for_nothing(tmp_path):
     told, measured = _cautions(tmp_path)
     assert f"{FINDINGS[-1]}: fewer than" in told
     assert measured.trusted.tolist() == [True] * (len(FINDINGS) - 1) + [False]
-    higher = int(tables.gain_table(measured).rows[0][-2].text)
+    higher = int(main_tables.gain_table(measured).rows[0][-2].text)
     assert higher == len(FINDINGS) - 1
 
 
@@ -368,7 +369,7 @@ def test_a_finding_without_positives_is_shown_as_undefined(tmp_path):
     assert f"{FINDINGS[0]} cannot be measured" in text
     covered = len(FINDINGS) - len(measured.undefined)
     assert f"Mean of {covered} of {len(FINDINGS)} findings" in text
-    row = tables.finding_table(measured).rows[0]
+    row = main_tables.finding_table(measured).rows[0]
     assert [cell.text for cell in row] == [FINDINGS[0], "0", "300", "–"]
 
 
@@ -408,7 +409,7 @@ def test_holm_is_the_least_level_at_which_the_procedure_rejects():
     draw = np.random.default_rng(0)
     for _ in range(50):
         p_values = np.round(draw.random(6) ** 3, 3)
-        adjusted = evidence.holm(p_values)
+        adjusted = report_results.holm(p_values)
         for level in draw.random(20):
             rejected = np.zeros(6, dtype=bool)
             for step, index in enumerate(np.argsort(p_values)):
@@ -416,7 +417,7 @@ def test_holm_is_the_least_level_at_which_the_procedure_rejects():
                     break
                 rejected[index] = True
             assert np.array_equal(adjusted <= level, rejected)
-    with_gap = evidence.holm(np.array([0.02, np.nan, 0.03]))
+    with_gap = report_results.holm(np.array([0.02, np.nan, 0.03]))
     assert with_gap[[0, 2]] == pytest.approx([0.04, 0.04]) and np.isnan(with_gap[1])
 
 

@@ -3,35 +3,35 @@
 import pandas as pd
 
 from cxr14.evaluation import metrics
-from cxr14.report.evidence import Evidence, Gain, Measured
+from cxr14.report.results import Gain, RunResults, SectionResults
 
 
-def tidy(evidence: Evidence) -> pd.DataFrame:
+def csv_table(results: SectionResults) -> pd.DataFrame:
     """Return a row for each run and finding, and one for the run's mean over findings.
 
     Beside AUROC and average precision stand the ends of their intervals; beside a taught student's AUROC that
     of the same network alone, and the paired difference with its interval and p-value.
     """
-    gains = {gain.teaching.taught: gain for gain in evidence.gains}
+    gains = {gain.teaching.taught: gain for gain in results.gains}
     return pd.concat(
         [
             pd.concat(
-                [_origin(evidence, measured), _figures(measured), _gain(evidence, gains.get(run))], axis=1
+                [_origin(results, measured), _figures(measured), _gain(results, gains.get(run))], axis=1
             ).reset_index(drop=True)
-            for run, measured in evidence.measured.items()
+            for run, measured in results.measured.items()
         ]
     )
 
 
-def _rows(measured: Measured) -> pd.Index:
+def _rows(measured: RunResults) -> pd.Index:
     return pd.Index([*measured.run.test.findings, metrics.MACRO], name="finding")
 
 
-def _origin(evidence: Evidence, measured: Measured) -> pd.DataFrame:
+def _origin(results: SectionResults, measured: RunResults) -> pd.DataFrame:
     run = measured.run
     origin = {
         "test_list": run.test.list_fingerprint,
-        "data": evidence.section.kind,
+        "data": results.section.kind,
         "run": run.name,
         "network": run.test.network,
         "teacher": run.test.teacher,
@@ -45,7 +45,7 @@ def _origin(evidence: Evidence, measured: Measured) -> pd.DataFrame:
     return pd.DataFrame(origin | {rows.name: rows}, index=rows)
 
 
-def _figures(measured: Measured) -> pd.DataFrame:
+def _figures(measured: RunResults) -> pd.DataFrame:
     figures = pd.concat([measured.figures, metrics.means(measured.figures).loc[[metrics.MACRO]]])
     for name, bootstrapped in measured.bootstrapped.items():
         interval, mean = bootstrapped.interval(), bootstrapped.macro().interval()
@@ -54,10 +54,10 @@ def _figures(measured: Measured) -> pd.DataFrame:
     return figures
 
 
-def _gain(evidence: Evidence, gain: Gain | None) -> pd.DataFrame:
+def _gain(results: SectionResults, gain: Gain | None) -> pd.DataFrame:
     if gain is None:
         return pd.DataFrame()
-    alone = evidence.measured[gain.teaching.alone]
+    alone = results.measured[gain.teaching.alone]
     columns = {f"{metrics.AUROC} alone": [*alone.auroc.values, alone.auroc.macro().values]}
     for end in gain.findings._fields:
         columns[f"difference {end}"] = [*getattr(gain.findings, end), getattr(gain.macro, end)]

@@ -40,7 +40,7 @@ class Chosen:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class RunResults:
     """One run's figures."""
 
     run: Run
@@ -71,11 +71,11 @@ class Gain:
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SectionResults:
     """The figures of one section."""
 
     section: Section
-    measured: dict[Run, Measured]
+    measured: dict[Run, RunResults]
     gains: tuple[Gain, ...]
     """Of every taught student that was tested alone too."""
     adjusted: np.ndarray
@@ -96,7 +96,7 @@ class Evidence:
         return tuple(name for name, trusted in findings if not trusted and name not in self.undefined)
 
 
-def gather(section: Section, resamples: int, seed: int) -> Evidence:
+def gather(section: Section, resamples: int, seed: int) -> SectionResults:
     """Measure all runs of a section.
 
     Args:
@@ -113,7 +113,7 @@ def gather(section: Section, resamples: int, seed: int) -> Evidence:
         if teaching.alone is not None
     )
     p_values = np.array([gain.macro.p_value for gain in gains], dtype=np.float64)
-    return Evidence(section, measured, gains, holm(p_values), _trusted(section))
+    return SectionResults(section, measured, gains, holm(p_values), _trusted(section))
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -132,10 +132,10 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def _measure(run: Run, draws: Resamples) -> Measured:
+def _measure(run: Run, draws: Resamples) -> RunResults:
     labels, probabilities = run.test.labels, run.test.probabilities
     chosen = _choose(run, draws) if run.val is not None else None
-    return Measured(
+    return RunResults(
         run,
         {
             metrics.AUROC: bootstrap_auroc(labels, probabilities, draws),
