@@ -1,7 +1,7 @@
 """Fine-tune OFA-595 (7.6 M parameters) and keep the epoch with the best validation AUROC.
 
-    python train-model.py                    # as the constants below say
-    python train-model.py --batch-size 16    # any of them overridden; --help lists all
+    python train-model.py                    # with the constants below
+    python train-model.py --batch-size 16    # override any of them; --help lists all
     torchrun --nproc_per_node=4 train-model.py
 
 Leaves model2.pth (the best epoch), model2.log.csv (a row an epoch) and model2.last.pth (for --resume). On the

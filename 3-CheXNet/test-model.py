@@ -1,6 +1,6 @@
 """Score CheXNet on the test list: AUROC, accuracy and F1 of each finding, from ten crops.
 
-    python test-model.py              # as the constants below say
+    python test-model.py              # with the constants below
     python test-model.py --crops 1    # the centre alone: a tenth of the time
 
 Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
@@ -16,7 +16,7 @@ TEST_IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
 CKPT_PATH = "model3.pth"
 RESULTS_DIR = "../results/3-CheXNet"
 
-BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
+BATCH_SIZE = 64  # radiographs; each is scored CROPS times
 CROPS = 10
 
 if __name__ == "__main__":

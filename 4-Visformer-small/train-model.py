@@ -1,7 +1,7 @@
 """Fine-tune Visformer-small (39.5 M parameters) and keep the epoch with the best validation AUROC.
 
-    python train-model.py                    # as the constants below say
-    python train-model.py --batch-size 16    # any of them overridden; --help lists all
+    python train-model.py                    # with the constants below
+    python train-model.py --batch-size 16    # override any of them; --help lists all
     torchrun --nproc_per_node=4 train-model.py
 
 Leaves model4.pth (the best epoch), model4.log.csv (a row an epoch) and model4.last.pth (for --resume). On the

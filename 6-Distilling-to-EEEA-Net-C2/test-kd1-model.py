@@ -1,6 +1,6 @@
-"""Score the EEEA-Net-C2 that EEEA-Net-C2 taught: AUROC, accuracy and F1 of each finding, from ten crops.
+"""Score the EEEA-Net-C2 distilled from EEEA-Net-C2: AUROC, accuracy and F1 of each finding, ten crops.
 
-    python test-kd1-model.py              # as the constants below say
+    python test-kd1-model.py              # with the constants below
     python test-kd1-model.py --crops 1    # the centre alone: a tenth of the time
 
 Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
@@ -18,7 +18,7 @@ TEST_IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
 CKPT_PATH = "modeld1.pth"
 RESULTS_DIR = "../results/6-Distilling-to-EEEA-Net-C2/kd1"
 
-BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
+BATCH_SIZE = 64  # radiographs; each is scored CROPS times
 CROPS = 10
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Score the EEEA-Net-C2 that OFA-595 taught: AUROC, accuracy and F1 of each finding, from ten crops.
+"""Score the EEEA-Net-C2 distilled from OFA-595: AUROC, accuracy and F1 of each finding, ten crops.
 
-    python test-kd2-model.py              # as the constants below say
+    python test-kd2-model.py              # with the constants below
     python test-kd2-model.py --crops 1    # the centre alone: a tenth of the time
 
 Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
@@ -18,7 +18,7 @@ TEST_IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
 CKPT_PATH = "modeld2.pth"
 RESULTS_DIR = "../results/6-Distilling-to-EEEA-Net-C2/kd2"
 
-BATCH_SIZE = 64  # radiographs; each is looked at CROPS times
+BATCH_SIZE = 64  # radiographs; each is scored CROPS times
 CROPS = 10
 
 if __name__ == "__main__":

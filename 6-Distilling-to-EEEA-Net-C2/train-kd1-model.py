@@ -1,7 +1,7 @@
-"""Teach EEEA-Net-C2 what EEEA-Net-C2 knows, and keep the epoch with the best validation AUROC.
+"""Distil EEEA-Net-C2 into EEEA-Net-C2 and keep the epoch with the best validation AUROC.
 
-    python train-kd1-model.py                        # as the constants below say
-    python train-kd1-model.py --distill-loss study   # any of them overridden; --help lists all
+    python train-kd1-model.py                        # with the constants below
+    python train-kd1-model.py --distill-loss study   # override any of them; --help lists all
 
 The teacher comes from 1-EEEA-Net-C2/train-model.py.
 Leaves modeld1.pth (the best epoch), modeld1.log.csv (a row an epoch) and modeld1.last.pth (for --resume).

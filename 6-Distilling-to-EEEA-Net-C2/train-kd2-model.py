@@ -1,7 +1,7 @@
-"""Teach EEEA-Net-C2 what OFA-595 knows, and keep the epoch with the best validation AUROC.
+"""Distil OFA-595 into EEEA-Net-C2 and keep the epoch with the best validation AUROC.
 
-    python train-kd2-model.py                        # as the constants below say
-    python train-kd2-model.py --distill-loss study   # any of them overridden; --help lists all
+    python train-kd2-model.py                        # with the constants below
+    python train-kd2-model.py --distill-loss study   # override any of them; --help lists all
 
 The teacher comes from 2-OFA-595/train-model.py.
 Leaves modeld2.pth (the best epoch), modeld2.log.csv (a row an epoch) and modeld2.last.pth (for --resume).

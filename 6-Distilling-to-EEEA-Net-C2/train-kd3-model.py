@@ -1,7 +1,7 @@
-"""Teach EEEA-Net-C2 what CheXNet knows, and keep the epoch with the best validation AUROC.
+"""Distil CheXNet into EEEA-Net-C2 and keep the epoch with the best validation AUROC.
 
-    python train-kd3-model.py                        # as the constants below say
-    python train-kd3-model.py --distill-loss study   # any of them overridden; --help lists all
+    python train-kd3-model.py                        # with the constants below
+    python train-kd3-model.py --distill-loss study   # override any of them; --help lists all
 
 The teacher comes from 3-CheXNet/train-model.py.
 Leaves modeld3.pth (the best epoch), modeld3.log.csv (a row an epoch) and modeld3.last.pth (for --resume).

@@ -1,7 +1,7 @@
-"""Teach EEEA-Net-C2 what Visformer-small knows, and keep the epoch with the best validation AUROC.
+"""Distil Visformer-small into EEEA-Net-C2 and keep the epoch with the best validation AUROC.
 
-    python train-kd4-model.py                        # as the constants below say
-    python train-kd4-model.py --distill-loss study   # any of them overridden; --help lists all
+    python train-kd4-model.py                        # with the constants below
+    python train-kd4-model.py --distill-loss study   # override any of them; --help lists all
 
 The teacher comes from 4-Visformer-small/train-model.py.
 Leaves modeld4.pth (the best epoch), modeld4.log.csv (a row an epoch) and modeld4.last.pth (for --resume).

@@ -1,7 +1,7 @@
-"""Teach EEEA-Net-C2 what AutoFormerV2-base knows, and keep the epoch with the best validation AUROC.
+"""Distil AutoFormerV2-base into EEEA-Net-C2 and keep the epoch with the best validation AUROC.
 
-    python train-kd5-model.py                        # as the constants below say
-    python train-kd5-model.py --distill-loss study   # any of them overridden; --help lists all
+    python train-kd5-model.py                        # with the constants below
+    python train-kd5-model.py --distill-loss study   # override any of them; --help lists all
 
 The teacher comes from 5-AutoFormerV2-base/train-model.py.
 Leaves modeld5.pth (the best epoch), modeld5.log.csv (a row an epoch) and modeld5.last.pth (for --resume).

@@ -5,8 +5,8 @@
 
 Leaves behind, in --out: images/*.png, Data_Entry_2017_synthetic.csv, train_val_list.txt, test_list.txt,
 BBox_List_2017_synthetic.csv, true_labels.csv and a README.txt; prepare.py takes that folder as its --source.
-One core draws and writes about 130 radiographs a second at 64 px and 70 at 128 px. A run that was
-interrupted goes on.
+One core draws and writes about 130 radiographs a second at 64 px and 70 at 128 px. An interrupted
+run can be resumed with the same command.
 """
 
 from cxr14 import script

@@ -84,6 +84,7 @@ def read_settings(
         InputError: a constant is unknown, of the wrong type, or missing; a number is out of range.
     """
     folder = Path(str(script["__file__"])).resolve().parent
+    _require_own_clone(folder)
     constants = {name: value for name, value in script.items() if name.isupper() and not name.startswith("_")}
     fields = {entry.name.upper(): entry for entry in dataclasses.fields(kind) if entry.init}
     unknown = sorted(constants.keys() - fields.keys())
@@ -110,6 +111,17 @@ def read_settings(
     settings.folder = folder
     check_ranges(settings)
     return settings
+
+
+def _require_own_clone(folder: Path) -> None:
+    """Refuse a script of another clone: it would run this clone's networks under its own name."""
+    for parent in (folder, folder.parent):
+        package = parent / "cxr14" / "script.py"
+        if package.is_file() and not package.samefile(__file__):
+            raise InputError(
+                f"this script belongs to the clone {parent}, but the active environment runs the code of "
+                f"{Path(__file__).resolve().parent.parent}: run 'source {parent / 'setup.sh'}' first."
+            )
 
 
 def check_ranges(settings: object) -> None:

@@ -1,4 +1,4 @@
-"""What the tests share: the real radiographs beside the checkout, a prepared set, and real processes."""
+"""Shared fixtures: real radiographs where they are at hand, prepared phantoms, scripts as processes."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ NIH_MINI = ROOT.parent / "shared" / "nih-mini"
 
 
 def run_python(*words, cwd=ROOT, **environment):
-    """Run a script as a person would, in a process of its own; return it when it has ended."""
+    """Run a script in a process of its own and return the completed process."""
     return subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=cwd,
@@ -25,13 +25,13 @@ def run_python(*words, cwd=ROOT, **environment):
 
 
 def pytest_configure():
-    """Hear Ctrl-C: a shell's background job is born deaf to it, and so would be all that the tests start."""
+    """Restore Ctrl-C: a shell starts background jobs with SIGINT ignored, and children inherit it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):
-    """Begin with the files that take long, so that no process is left alone with one at the end."""
+    """Run the slow tests first, so that no worker is left with a long file at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

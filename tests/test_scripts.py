@@ -1,4 +1,4 @@
-"""The scripts as people run them, and the slips that people make."""
+"""The scripts as people run them, with correct and with wrong input."""
 
 import runpy
 import shutil
@@ -67,7 +67,7 @@ def trained(phantoms, tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_every_network_trains_a_tiny_epoch(trained):
+def test_every_network_trains_one_epoch(trained):
     for number in range(1, len(zoo.NAMES) + 1):
         assert (trained / f"model{number}.pth").is_file()
         assert (trained / f"model{number}.log.csv").read_text().startswith("epoch,train_loss")
@@ -80,7 +80,7 @@ def test_every_network_trains_a_tiny_epoch(trained):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", range(1, 6))
-def test_every_teacher_teaches_a_tiny_epoch(number, trained, phantoms, tmp_path):
+def test_every_teacher_is_distilled_for_one_epoch(number, trained, phantoms, tmp_path):
     flags = (*data_flags(phantoms), *TINY, "--batch-size", 16, "--ckpt-path", tmp_path / "taught.pth")
     flags += (
         "--teacher-ckpt-path",
@@ -104,34 +104,34 @@ def test_every_teacher_teaches_a_tiny_epoch(number, trained, phantoms, tmp_path)
 
 @pytest.fixture
 def copied(phantoms, tmp_path):
-    """The prepared phantoms, to be spoilt: plain files instead of the packed store."""
+    """A copy of the prepared phantoms that a test may damage: plain files instead of the packed store."""
     shutil.copytree(phantoms / "source" / "images", tmp_path / "set" / "images")
     shutil.copytree(phantoms / "labels", tmp_path / "set" / "labels")
     return tmp_path / "set"
 
 
 def train_on(folder, tmp_path, monkeypatch, *words):
-    """Train stage 1 on a spoilt set; return the exit status and whether it left anything."""
+    """Train stage 1 on a damaged set; return the exit status and whether it left any file."""
     place = tmp_path / "left"
     flags = (*data_flags(folder), *TINY, "--ckpt-path", place / "model1.pth", *words)
     status = run_here(ROOT / zoo.NAMES[0] / "train-model.py", *flags, monkeypatch=monkeypatch)
     return status, place.exists() and any(place.iterdir())
 
 
-def spoil_list(folder, change):
+def rewrite_list(folder, change):
     """Rewrite each line of the training list."""
     path = folder / "labels" / "train_list.txt"
     path.write_text("".join(change(line) + "\n" for line in path.read_text().splitlines()))
 
 
 @pytest.mark.parametrize(
-    ("spoil", "words"),
+    ("damage", "message"),
     [
         (lambda folder: [path.unlink() for path in (folder / "images").iterdir()], "make-phantoms.py"),
-        (lambda folder: spoil_list(folder, lambda line: line.split()[0]), "prepare.py"),
-        (lambda folder: spoil_list(folder, lambda line: line[:-2]), "has 13 labels"),
-        (lambda folder: spoil_list(folder, lambda line: line + " 0"), "has 15 labels"),
-        (lambda folder: spoil_list(folder, lambda line: "no_" + line), "radiographs in"),
+        (lambda folder: rewrite_list(folder, lambda line: line.split()[0]), "prepare.py"),
+        (lambda folder: rewrite_list(folder, lambda line: line[:-2]), "has 13 labels"),
+        (lambda folder: rewrite_list(folder, lambda line: line + " 0"), "has 15 labels"),
+        (lambda folder: rewrite_list(folder, lambda line: "no_" + line), "radiographs in"),
         (lambda folder: (folder / "labels" / "val_list.txt").unlink(), "there is no image list"),
         (
             lambda folder: shutil.copy(folder / "labels/train_list.txt", folder / "labels/val_list.txt"),
@@ -145,32 +145,32 @@ def spoil_list(folder, change):
         "15 columns",
         "missing images",
         "no list",
-        "one patient, two sides",
+        "patient in two lists",
     ],
 )
-def test_a_spoilt_set_is_a_sentence(spoil, words, copied, tmp_path, monkeypatch, capsys):
-    spoil(copied)
+def test_damaged_set_raises_input_error(damage, message, copied, tmp_path, monkeypatch, capsys):
+    damage(copied)
     status, left = train_on(copied, tmp_path, monkeypatch)
-    told = capsys.readouterr().err
+    stderr = capsys.readouterr().err
     assert status == 2
-    assert words in told
-    assert told.count("\n") == 1
+    assert message in stderr
+    assert stderr.count("\n") == 1
     assert not left
 
 
-def test_a_truncated_file_is_named_even_by_another_process(copied, tmp_path, monkeypatch, capsys):
+def test_truncated_image_read_by_another_process_is_named(copied, tmp_path, monkeypatch, capsys):
     name = (copied / "labels" / "train_list.txt").read_text().split()[0]
     path = copied / "images" / name
     path.write_bytes(path.read_bytes()[:300])
     status, left = train_on(copied, tmp_path, monkeypatch, "--num-workers", 1, "--batch-size", 8)
-    told = capsys.readouterr().err.splitlines()[-1]
+    last_line = capsys.readouterr().err.splitlines()[-1]
     assert status == 2
-    assert told.startswith("error: ")
-    assert name in told
+    assert last_line.startswith("error: ")
+    assert name in last_line
     assert not left
 
 
-def test_an_untrained_network_is_never_scored(phantoms, tmp_path, monkeypatch, capsys):
+def test_missing_or_corrupt_checkpoint_is_not_scored(phantoms, tmp_path, monkeypatch, capsys):
     corrupt = tmp_path / "corrupt.pth"
     corrupt.write_bytes(b"not a checkpoint")
     for path, words in ((tmp_path / "none.pth", "there is no checkpoint"), (corrupt, "corrupt.pth")):
@@ -181,7 +181,7 @@ def test_an_untrained_network_is_never_scored(phantoms, tmp_path, monkeypatch, c
     assert not (tmp_path / "results").exists()
 
 
-def test_a_rule_without_its_target_is_refused_before_any_work(tmp_path, monkeypatch, capsys):
+def test_threshold_rule_without_target_raises_input_error_first(tmp_path, monkeypatch, capsys):
     script = ROOT / zoo.NAMES[0] / "test-model.py"
     flags = ("--ckpt-path", tmp_path / "none.pth", "--threshold-rule", "sensitivity")
     assert run_here(script, *flags, monkeypatch=monkeypatch) == 2
@@ -189,7 +189,7 @@ def test_a_rule_without_its_target_is_refused_before_any_work(tmp_path, monkeypa
 
 
 @pytest.mark.slow
-def test_a_checkpoint_of_another_network_is_refused(trained, phantoms, tmp_path, monkeypatch, capsys):
+def test_checkpoint_of_another_network_raises_input_error(trained, phantoms, tmp_path, monkeypatch, capsys):
     flags = (*flags_of_test(phantoms), "--results-dir", tmp_path / "results", "--ckpt-path")
     status = run_here(
         ROOT / zoo.NAMES[0] / "test-model.py", *flags, trained / "model3.pth", monkeypatch=monkeypatch
@@ -202,7 +202,7 @@ def test_a_checkpoint_of_another_network_is_refused(trained, phantoms, tmp_path,
     assert not (tmp_path / "results").exists()
 
 
-def test_an_unknown_flag_is_refused(tmp_path, monkeypatch, capsys):
+def test_unknown_flag_exits_with_status_2(tmp_path, monkeypatch, capsys):
     status = run_here(ROOT / zoo.NAMES[0] / "train-model.py", "--batchsize", 4, monkeypatch=monkeypatch)
     assert status == 2
     assert "batchsize" in capsys.readouterr().err

@@ -1,5 +1,6 @@
-"""Constants and flags become settings, and slips are named."""
+"""Constants and flags become settings; unknown names, wrong types and wrong ranges are rejected."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from cxr14 import script as script_entry
 from cxr14 import settings
 from cxr14.errors import InputError
+from cxr14.settings import ROOT
 
 SCRIPT = {
     "__file__": "/somewhere/3-CheXNet/train-model.py",
@@ -25,24 +27,24 @@ def read(changes=None, argv=()):
     return script_entry.read_settings(settings.TrainSettings, SCRIPT | (changes or {}), list(argv))
 
 
-def test_a_path_of_the_script_is_relative_to_its_folder_and_a_flag_to_where_the_person_stands():
+def test_constant_path_is_relative_to_the_script_and_flag_path_to_the_working_folder():
     assert read().data_dir == Path("/somewhere/images")
     assert read(argv=["--data-dir", "mine"]).data_dir == Path("mine")
 
 
-def test_a_flag_beats_a_constant_and_a_constant_beats_the_default():
+def test_flag_overrides_constant_and_constant_overrides_default():
     assert read().batch_size == 4
     assert read(argv=["--batch-size", "2"]).batch_size == 2
     assert read({"SEED": 7}).seed == 7
     assert read().seed == settings.TrainSettings.__dataclass_fields__["seed"].default
 
 
-def test_pretrained_can_be_denied():
+def test_no_pretrained_flag():
     assert read().pretrained
     assert not read(argv=["--no-pretrained"]).pretrained
 
 
-def test_a_whole_number_serves_as_a_learning_rate():
+def test_integer_is_accepted_for_a_float():
     assert read({"LEARNING_RATE": 1}).learning_rate == 1.0
 
 
@@ -56,23 +58,23 @@ def test_a_whole_number_serves_as_a_learning_rate():
         ("PRETRAINED", "yes"),
     ],
 )
-def test_a_constant_of_the_wrong_type_is_named(constant, value):
+def test_constant_of_wrong_type_raises_input_error(constant, value):
     with pytest.raises(InputError, match=constant):
         read({constant: value})
 
 
-def test_an_unknown_constant_is_named():
+def test_unknown_constant_raises_input_error():
     with pytest.raises(InputError, match="BATCHSIZE"):
         read({"BATCHSIZE": 4})
 
 
-def test_a_missing_constant_is_named():
+def test_missing_constant_raises_input_error():
     script = {name: value for name, value in SCRIPT.items() if name != "CKPT_PATH"}
     with pytest.raises(InputError, match="CKPT_PATH"):
         script_entry.read_settings(settings.TrainSettings, script, [])
 
 
-def test_an_unknown_flag_ends_with_status_2(capsys):
+def test_unknown_flag_exits_with_status_2(capsys):
     with pytest.raises(SystemExit) as ended:
         read(argv=["--batchsize", "3"])
     assert ended.value.code == 2
@@ -90,12 +92,22 @@ def test_an_unknown_flag_ends_with_status_2(capsys):
         ("--accumulate", "0"),
     ],
 )
-def test_a_number_out_of_range_is_refused(flag, value):
+def test_number_out_of_range_raises_input_error(flag, value):
     with pytest.raises(InputError, match=flag[2:].replace("-", "_").upper()):
         read(argv=[flag, value])
 
 
-def test_plain_settings_hold_no_objects():
+def test_script_of_another_clone_raises_input_error(tmp_path):
+    clone = tmp_path / "clone"
+    (clone / "3-CheXNet").mkdir(parents=True)
+    shutil.copytree(ROOT / "cxr14", clone / "cxr14", ignore=shutil.ignore_patterns("__pycache__"))
+    path = clone / "3-CheXNet" / "train-model.py"
+    with pytest.raises(InputError, match=rf"belongs to the clone {clone}.*setup\.sh"):
+        read({"__file__": str(path)})
+    assert read({"__file__": str(ROOT / "3-CheXNet" / "train-model.py")}).folder == ROOT / "3-CheXNet"
+
+
+def test_as_plain_returns_numbers_and_strings():
     assert all(
         isinstance(value, str | int | float | None) for value in script_entry.as_plain(read()).values()
     )

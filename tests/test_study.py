@@ -1,4 +1,4 @@
-"""The study end to end on real radiographs, interrupted, and on several processes: as people run it."""
+"""The whole study by its scripts: on real radiographs, interrupted, and with several processes."""
 
 import os
 import signal
@@ -39,19 +39,19 @@ def test_the_study_on_real_radiographs(where, nih_mini, tmp_path):
         assert "tiny radiographs" in run(folder, f"train-{network}model.py", *flags)
         place = results / folder / network
         flags = (*flags_of_test(tmp_path), "--ckpt-path", weights, "--results-dir", place)
-        told = run(folder, f"test-{network}model.py", *flags)
-        assert "The average AUROC is 0." in told
-        assert "(over 13 of 14 findings)" in told
-        assert "The AUROC of Pneumonia is undefined" in told
-        assert "The Accuracy of Hernia is 0." in told
-        assert "The average F1 is 0." in told
+        stdout = run(folder, f"test-{network}model.py", *flags)
+        assert "The average AUROC is 0." in stdout
+        assert "(over 13 of 14 findings)" in stdout
+        assert "The AUROC of Pneumonia is undefined" in stdout
+        assert "The Accuracy of Hernia is 0." in stdout
+        assert "The average F1 is 0." in stdout
     assert "TINY" in run(".", "compare-results.py", "--results-dir", results)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_script_saves_says_so_and_goes_on(number, phantoms, tmp_path):
-    """With processes that read files beside it, as Ctrl-C in a terminal reaches them all."""
+def test_interrupted_training_saves_a_snapshot_and_resumes(number, phantoms, tmp_path):
+    """Ctrl-C in a terminal reaches the reader processes too."""
     place = tmp_path / "model1.pth"
     # Plain files, not the packed store, so that there are processes which read.
     flags = ["--data-dir", phantoms / "source" / "images", *data_flags(phantoms)[2:]]
@@ -64,10 +64,10 @@ def test_an_interrupted_script_saves_says_so_and_goes_on(number, phantoms, tmp_p
         assert process.poll() is None
         time.sleep(0.05)
     os.killpg(process.pid, number)
-    _, told = process.communicate(timeout=120)
-    assert process.returncode == 128 + number, told
-    assert f"Stopped by {signal.Signals(number).name}" in told.decode()
-    assert "Traceback" not in told.decode()
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 128 + number, stderr
+    assert f"Stopped by {signal.Signals(number).name}" in stderr.decode()
+    assert "Traceback" not in stderr.decode()
     ended = run_python(*words[1:], "--resume")
     assert ended.returncode == 0, ended.stderr
     assert "of 3: validation AUROC" in ended.stdout
@@ -75,7 +75,7 @@ def test_an_interrupted_script_saves_says_so_and_goes_on(number, phantoms, tmp_p
 
 
 @pytest.mark.slow
-def test_torchrun_trains_on_two_processes(phantoms, tmp_path):
+def test_torchrun_trains_with_two_processes(phantoms, tmp_path):
     flags = [*data_flags(phantoms), *TINY, "--batch-size", 16, "--ckpt-path", tmp_path / "model1.pth"]
     script = ROOT / zoo.NAMES[0] / "train-model.py"
     ended = run_python("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", script, *flags)
