@@ -59,7 +59,6 @@ def publish_at(url: str, monkeypatch) -> None:
     monkeypatch.setattr(sys.modules["cxr14.models.zoo:1-EEEA-Net-C2"], "WEIGHTS_URL", url)
 
 
-@published_files.needs_parity
 def test_the_darmo_release_is_fetched_once(tmp_path, hub, monkeypatch, capsys):
     published = published_files.state_dict("1-EEEA-Net-C2")
     torch.save(published, tmp_path / "eeea-c2.pt")

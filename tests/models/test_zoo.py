@@ -19,7 +19,6 @@ from tests import published_files
 each_network = pytest.mark.parametrize("name", zoo.NAMES)
 
 
-@published_files.needs_parity
 @each_network
 def test_it_is_the_published_network_weight_for_weight(name: str, tmp_path):
     torch.save(published_files.state_dict(name), tmp_path / "published.pt")
