@@ -1,0 +1,147 @@
+"""One run of the experiment: a training by its own script, scored once, as one JSON file."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+
+from benchmarks.distillation import data
+from benchmarks.distillation.regimes import BATCH_SIZE, LEARNING_RATES, SMALLEST_CROP, Regime
+from cxr14.files import atomic_write
+from cxr14.settings import ROOT, STUDENT
+
+KD = "6-Distilling-to-EEEA-Net-C2"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on what, with which seed."""
+
+    regime: Regime
+    network: str = STUDENT
+    """Folder of the network that is trained; a student where there is a teacher."""
+    arm: str = "labels"
+    """Name of the arm."""
+    seed: int = 0
+    teacher: "Run | None" = None
+    """The run whose network teaches."""
+    flags: dict[str, object] = field(default_factory=dict, hash=False)
+    """Settings of the arm beyond those of the regime, by flag."""
+
+    @property
+    def name(self) -> str:
+        """Name of the run's files."""
+        parts = [self.regime.name, self.network]
+        if self.teacher:
+            parts.append(f"by-{self.teacher.network}-e{self.teacher.regime.epochs}-s{self.teacher.seed}")
+        return "_".join([*parts, self.arm, f"s{self.seed}"])
+
+
+def train(run: Run, work: Path) -> None:
+    """Train, or resume where an interruption left it; nothing where the checkpoint is finished."""
+    lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
+    if (folder / "trained").is_file():
+        return
+    flags = {
+        "data-dir": lists.images,
+        "train-image-list": lists.train,
+        "val-image-list": lists.val,
+        "ckpt-path": folder / "model.pth",
+        "image-size": run.regime.image_size,
+        "num-epochs": run.regime.epochs,
+        "batch-size": BATCH_SIZE,
+        "learning-rate": LEARNING_RATES[run.network],
+        "smallest-crop": SMALLEST_CROP,
+        "seed": run.seed,
+        "device": "auto",
+        **run.flags,
+    }
+    script = ROOT / run.network / "train-model.py"
+    if run.teacher:
+        script = ROOT / KD / f"train-kd{run.teacher.network[0]}-model.py"
+        flags |= {
+            "teacher-ckpt-path": work / "runs" / run.teacher.name / "model.pth",
+            "student-ckpt-path": None,
+        }
+    words = [sys.executable, script, "--no-pretrained"]
+    words += [word for name, value in flags.items() for word in (f"--{name}", value)]
+    if (folder / "model.last.pth").exists():
+        words.append("--resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with (folder / "output.txt").open("a") as output:
+        subprocess.run([str(word) for word in words], check=True, stdout=output, stderr=output)
+    (folder / "trained").write_text(json.dumps({"seconds of the last part": time.monotonic() - began}))
+
+
+def score(run: Run, work: Path, results: Path) -> Path:
+    """Score a trained run on the test list, on noisy and on true labels; return the path of its JSON file."""
+    path = results / f"{run.name}.json"
+    if path.is_file():
+        return path
+    # Imported here so that planning and drawing the page need no torch.
+    import torch
+
+    from cxr14.data.geometry import read_side
+    from cxr14.data.image_lists import read_list
+    from cxr14.data.images import open_images
+    from cxr14.data.loader import Batches
+    from cxr14.evaluation import inference, metrics
+    from cxr14.models import checkpoint
+    from cxr14.runtime import devices
+    from cxr14.runtime.distributed import ProcessGroup
+
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
+    lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
+    model, held = checkpoint.load(folder / "model.pth", run.network)
+    group = ProcessGroup(devices.choose("auto"))
+    size = run.regime.image_size
+    images = open_images(lists.images)
+    content: dict[str, object] = {
+        "run": run.name,
+        "regime": asdict(run.regime),
+        "network": run.network,
+        "arm": run.arm,
+        "seed": run.seed,
+        "teacher": run.teacher.name if run.teacher else None,
+        "flags": {name: str(value) for name, value in run.flags.items()},
+        "best epoch": held.about.epoch,
+        "validation AUROC by epoch": _history(folder / "model.log.csv"),
+        "device": devices.describe(group.device),
+        "versions": held.about.versions,
+        "weights": held.weights_hash,
+    }
+    logits = {}
+    for name, path_of_list in (("val", lists.val), ("test", lists.test)):
+        batches = Batches(read_list(path_of_list), images, side=read_side(size), batch_size=256)
+        model = devices.place(model, group.device)
+        logits[name] = inference.predict(model, batches, group, image_size=size, note=f"scoring {run.name}")
+    for name, key, path_of_list in (
+        ("validation, noisy labels", "val", lists.val),
+        ("test, noisy labels", "test", lists.test),
+        ("test, true labels", "test", lists.test_true),
+    ):
+        labels = read_list(path_of_list).labels
+        by_finding = metrics.auroc(labels, logits[key])
+        errors = metrics.expected_calibration_error(labels, expit(logits[key]))
+        content[name] = {
+            "mean AUROC": round(metrics.macro(by_finding)[0], 6),
+            "mean calibration error": round(metrics.macro(errors)[0], 6),
+            "AUROC": [None if np.isnan(value) else round(value, 6) for value in by_finding.tolist()],
+        }
+    np.savez_compressed(folder / "logits.npz", val=logits["val"], test=logits["test"])
+    with atomic_write(path) as part:
+        part.write_text(json.dumps(content, indent=1) + "\n")
+    return path
+
+
+def _history(path: Path) -> list[float]:
+    with path.open(newline="") as file:
+        return [round(float(row["val_auroc"]), 6) for row in csv.DictReader(file)]
