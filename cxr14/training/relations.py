@@ -1,0 +1,70 @@
+"""Distillation losses on how radiographs compare with one another, finding by finding.
+
+AUROC depends on the order of the radiographs alone; these losses do not change when a finding's logits of the
+teacher are shifted (both) or scaled (correlation), so they hand on the order and not the calibration.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+SMALLEST_DEVIATION = 1e-3
+"""A finding whose logits deviate less than this within the batch, for either network, is left out: its
+correlation would be noise."""
+
+
+def correlation_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return 1 - the Pearson correlation over the batch of student and teacher logits, mean over findings.
+
+    Huang et al. 2022, "Knowledge Distillation from A Stronger Teacher" (DIST), its term within a class, here
+    for each of 14 independent findings. 0 where the logits agree up to shift and positive scale, at most 2.
+    It sees the batch that it is given: with ACCUMULATE or several processes, each part by itself.
+
+    Args:
+        student, teacher: (B, 14) logits.
+
+    Returns:
+        Scalar; 0 where no finding deviates enough, or B is 1.
+    """
+    if len(student) < 2:
+        return student.sum() * 0
+    student, teacher = student.float(), teacher.float()
+    student, teacher = student - student.mean(dim=0), teacher - teacher.mean(dim=0)
+    deviations = [logits.square().mean(dim=0).sqrt() for logits in (student.detach(), teacher.detach())]
+    used = (deviations[0] >= SMALLEST_DEVIATION) & (deviations[1] >= SMALLEST_DEVIATION)
+    distance = 1 - functional.cosine_similarity(student, teacher, dim=0)
+    return torch.where(used, distance, torch.zeros_like(distance)).sum() / used.sum().clamp(min=1)
+
+
+def pairwise_rank_divergence(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
+    """Return how far the student orders pairs of radiographs otherwise than the teacher, mean over findings.
+
+    With d_ij = z_i - z_j, the mean over pairs i < j of KL(sigma(d_t / tau) || sigma(d_s / tau)): Burges et
+    al. 2005, "Learning to Rank using Gradient Descent" (RankNet), with the teacher's probabilities for
+    labels, and its entropy subtracted so that agreement is 0. It sees the batch that it is given, as
+    `correlation_distance` does.
+
+    Args:
+        student, teacher: (B, 14) logits.
+        temperature: tau, above 0.
+
+    Returns:
+        Scalar, 0 or more; 0 where B is 1.
+    """
+    if len(student) < 2:
+        return student.sum() * 0
+    first, second = torch.triu_indices(len(student), len(student), offset=1, device=student.device)
+    d_student = (student[first] - student[second]).float() / temperature  # (pairs, 14)
+    d_teacher = (teacher[first] - teacher[second]).float() / temperature
+    return bernoulli_kl(d_teacher, d_student).mean()
+
+
+def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return KL(sigma(z_t) || sigma(z_s)) for each element, in log-space: finite for any logits.
+
+    Args:
+        teacher, student: logits of one shape.
+    """
+    yes = torch.sigmoid(teacher) * (functional.logsigmoid(teacher) - functional.logsigmoid(student))
+    no = torch.sigmoid(-teacher) * (functional.logsigmoid(-teacher) - functional.logsigmoid(-student))
+    return yes + no
