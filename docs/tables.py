@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from cxr14.files import atomic_write
-from cxr14.report import study
+from cxr14.report import published_results
 from cxr14.settings import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -98,7 +98,7 @@ def networks(language: str) -> str:
     """Return the study's own table, with the parameters of 14 outputs."""
     words = _WORDS[language]
     rows = []
-    for number, (name, row) in enumerate(study.TABLE.items(), start=1):
+    for number, (name, row) in enumerate(published_results.TABLE.items(), start=1):
         parameters, macs = _WITH_14_OUTPUTS.get(name, (row.parameters, row.macs))
         alone, taught = (
             words["to"].join(f"{100 * value:.1f}" for value in values) for values in (row.alone, row.taught)
