@@ -5,7 +5,7 @@ from pathlib import Path
 from PIL import Image
 
 from cxr14.findings import NO_FINDING
-from cxr14.phantom.knobs import DIFFICULTIES
+from cxr14.phantom.difficulty import DIFFICULTIES
 from cxr14.phantom.radiograph import render
 
 DRAWN_SIDE = 256

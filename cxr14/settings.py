@@ -285,7 +285,7 @@ class PhantomSettings(ScriptSettings):
     test_fraction: Fraction = 0.25
     """Share of the patients that go to the test list, 0 to 1; one patient at least is on either side."""
     difficulty: Literal["standard", "easy"] = "standard"
-    """Sets the six parameters below together; easy is what a small network learns within minutes."""
+    """Sets the seven parameters below together; easy is what a small network learns within minutes."""
     severity: PhantomFactor | None = None
     """Multiplies the contrast of every sign, 0 to 5; None: 1 standard, 1.6 easy."""
     noise: PhantomFactor | None = None
@@ -298,6 +298,8 @@ class PhantomSettings(ScriptSettings):
     """Labels without a sign, as a multiple of the prevalence, 0 to 1; None: 0.08 standard, 0 easy."""
     tail: Fraction | None = None
     """Exponent of NIH's prevalences, 0 to 1, 1 being NIH's own; None: 0.5."""
+    persistence: Fraction | None = None
+    """Correlation of a finding on the two radiographs of a patient, 0 independent to 1 equal; None: 0.6."""
     num_workers: NonNegativeInt = 2
     """Processes that draw; 0 draws in the main process. The images do not depend on it."""
     sheet: Path | None = None

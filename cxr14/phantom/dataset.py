@@ -25,11 +25,11 @@ from cxr14.data.nih_tables import BOX_NAMES
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS, NO_FINDING
-from cxr14.phantom.knobs import Knobs, knobs_of
+from cxr14.phantom.difficulty import Difficulty, difficulty_of
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 from cxr14.settings import PhantomSettings
 
-GENERATOR = 1  # raise it when the same seed comes to mean other pixels, so that no folder mixes the two
+GENERATOR = 2  # raise it when the same seed comes to mean other pixels, so that no folder mixes the two
 SETTINGS_FILE = "settings.json"
 IMAGES = "images"
 
@@ -58,20 +58,20 @@ def write_set(settings: PhantomSettings) -> None:
     Raises:
         InputError: the folder holds a set of other settings or files that are no phantoms.
     """
-    knobs = knobs_of(settings)
-    _claim(settings, knobs)
+    difficulty = difficulty_of(settings)
+    _claim(settings, difficulty)
     images = settings.out / IMAGES
     # A file that a killed run was about to write is of no use to anyone.
     for part in images.glob(".*.part"):
         part.unlink(missing_ok=True)
-    job = partial(_draw, images=images, settings=_identity(settings, knobs), knobs=knobs)
+    job = partial(_draw, images=images, settings=_identity(settings, difficulty), difficulty=difficulty)
     with _results(job, range(settings.count), settings.num_workers) as results:
         records = list(tqdm(results, total=settings.count, desc="synthetic radiographs", unit="image"))
     _write_tables(settings, records)
-    _write(settings.out / "README.txt", _readme(settings, knobs))
+    _write(settings.out / "README.txt", _readme(settings, difficulty))
 
 
-def _identity(settings: PhantomSettings, knobs: Knobs) -> dict[str, object]:
+def _identity(settings: PhantomSettings, difficulty: Difficulty) -> dict[str, object]:
     """What makes two sets the same; where they lie and how many processes drew them does not."""
     return {
         "generator": GENERATOR,
@@ -79,12 +79,12 @@ def _identity(settings: PhantomSettings, knobs: Knobs) -> dict[str, object]:
         "size": settings.size,
         "seed": settings.seed,
         "test_fraction": settings.test_fraction,
-        **asdict(knobs),
+        **asdict(difficulty),
     }
 
 
-def _claim(settings: PhantomSettings, knobs: Knobs) -> None:
-    ours, out = _identity(settings, knobs), settings.out
+def _claim(settings: PhantomSettings, difficulty: Difficulty) -> None:
+    ours, out = _identity(settings, difficulty), settings.out
     kept = out / SETTINGS_FILE
     if kept.is_file():
         try:
@@ -109,7 +109,7 @@ def _claim(settings: PhantomSettings, knobs: Knobs) -> None:
     _write(kept, json.dumps(ours, indent=2) + "\n")
 
 
-def _draw(index: int, images: Path, settings: dict[str, object], knobs: Knobs) -> dict[str, object]:
+def _draw(index: int, images: Path, settings: dict[str, object], difficulty: Difficulty) -> dict[str, object]:
     """Write one phantom unless it is there; return its record either way."""
     path = images / file_name(index)
     try:
@@ -119,7 +119,7 @@ def _draw(index: int, images: Path, settings: dict[str, object], knobs: Knobs) -
         pass
     except (OSError, KeyError, ValueError):
         raise InputError(f"{path} is no whole phantom; delete it and run again.") from None
-    phantom = render(index, int(settings["seed"]), knobs, int(settings["size"]))
+    phantom = render(index, int(settings["seed"]), difficulty, int(settings["size"]))
     record = {
         "name": path.name,
         "findings": _joined(phantom.findings),
@@ -194,8 +194,8 @@ def _write(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
-def _readme(settings: PhantomSettings, knobs: Knobs) -> str:
-    values = "\n".join(f"  {name}: {value}" for name, value in asdict(knobs).items())
+def _readme(settings: PhantomSettings, difficulty: Difficulty) -> str:
+    values = "\n".join(f"  {name}: {value}" for name, value in asdict(difficulty).items())
     return f"""These {settings.count} radiographs are SYNTHETIC: drawn by a program, of nobody.
 They have no clinical meaning. They serve to try a whole study out without patients,
 and a score on them says nothing about real radiographs.

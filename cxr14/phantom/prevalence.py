@@ -6,7 +6,7 @@ from statistics import NormalDist
 import numpy as np
 
 from cxr14.findings import FINDINGS
-from cxr14.phantom.knobs import Knobs
+from cxr14.phantom.difficulty import Difficulty
 
 # Positives among the 112,120 radiographs of Data_Entry_2017.csv, in the order of FINDINGS.
 NIH_POSITIVES = np.array(
@@ -64,38 +64,45 @@ def prevalence(tail: float) -> np.ndarray:
     return np.maximum(flattened * FINDINGS_AN_IMAGE / flattened.sum(), LEAST_PREVALENCE)
 
 
-def sample_findings(rng: np.random.Generator, knobs: Knobs) -> np.ndarray:
-    """Draw the findings that a phantom truly has, by a Gaussian copula.
+def sample_findings(
+    patient_rng: np.random.Generator, image_rng: np.random.Generator, difficulty: Difficulty
+) -> np.ndarray:
+    """Draw the findings of one phantom from a Gaussian copula.
 
-    Correlated normals are cut at the thresholds that give each finding its prevalence, so that the
-    prevalences hold exactly and NIH's pairs come together (Nelsen 2006, "An Introduction to Copulas").
+    Correlated standard normals are cut at the thresholds that give each finding its prevalence, so that the
+    prevalences are exact and NIH's pairs come together (Nelsen 2006, "An Introduction to Copulas"). The
+    normals are the sum of a part of the patient, with variance `persistence`, and a part of the image, with
+    the rest. Both parts have the same correlation matrix, so neither prevalences nor pairs depend on it.
 
     Args:
-        rng: the image's stream for findings.
-        knobs: `tail` is used.
+        patient_rng: random stream of the patient's findings, in the same state for each of the images.
+        image_rng: random stream of the image's findings.
+        difficulty: `tail` and `persistence` are used.
 
     Returns:
         (14,) bool.
     """
-    latent = _mixing() @ rng.standard_normal(len(FINDINGS))
-    return latent > _thresholds(knobs.tail)
+    patient, image = patient_rng.standard_normal(len(FINDINGS)), image_rng.standard_normal(len(FINDINGS))
+    persistence = difficulty.persistence
+    normals = np.sqrt(persistence) * patient + np.sqrt(1 - persistence) * image
+    return _mixing() @ normals > _thresholds(difficulty.tail)
 
 
-def misread(rng: np.random.Generator, findings: np.ndarray, knobs: Knobs) -> np.ndarray:
-    """Return the labels that a fallible reader gives: some findings missed, some seen where there are none.
+def add_label_noise(rng: np.random.Generator, findings: np.ndarray, difficulty: Difficulty) -> np.ndarray:
+    """Return the labels of a reader who makes mistakes: some findings missed, some invented.
 
     Args:
-        rng: the image's stream for label noise.
+        rng: random stream of the image's label noise.
         findings: (14,) bool, what was drawn.
-        knobs: `false_negatives`, `false_positives` and `tail` are used.
+        difficulty: `false_negatives`, `false_positives` and `tail` are used.
 
     Returns:
         (14,) bool.
     """
     missed, invented = rng.random((2, len(FINDINGS)))
-    return np.where(
-        findings, missed >= knobs.false_negatives, invented < knobs.false_positives * prevalence(knobs.tail)
-    )
+    labelled = missed >= difficulty.false_negatives
+    false_positive = invented < difficulty.false_positives * prevalence(difficulty.tail)
+    return np.where(findings, labelled, false_positive)
 
 
 @cache

@@ -10,17 +10,17 @@ from cxr14.phantom import acquisition, mimics, tissue, vessels
 from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
 from cxr14.phantom.canvas import Field, Grid, blur, bounds, rise
 from cxr14.phantom.chest import Chest
-from cxr14.phantom.knobs import Knobs
-from cxr14.phantom.prevalence import misread, sample_findings
+from cxr14.phantom.difficulty import Difficulty
+from cxr14.phantom.prevalence import add_label_noise, sample_findings
 from cxr14.phantom.signs import DRAW, RESHAPE, sample_sign
 
 IMAGES_A_PATIENT = 2
 
-# The order is part of what a seed means: append, do not insert.
+# The position of a stream seeds it: append, do not insert.
 _STREAMS = (
     "patient",
     "findings",
-    "reader",
+    "label noise",
     "body",
     "pose",
     "bones",
@@ -29,6 +29,8 @@ _STREAMS = (
     "mimics",
     "film",
     "marker",
+    *FINDINGS,
+    "patient findings",
 )
 
 
@@ -65,7 +67,11 @@ class Phantom:
 
 
 def render(
-    index: int, seed: int = 0, knobs: Knobs | None = None, size: int = 128, findings: np.ndarray | None = None
+    index: int,
+    seed: int = 0,
+    difficulty: Difficulty | None = None,
+    size: int = 128,
+    findings: np.ndarray | None = None,
 ) -> Phantom:
     """Draw one synthetic radiograph, which depends on nothing but these arguments.
 
@@ -75,31 +81,31 @@ def render(
     Args:
         index: number of the radiograph, 0 or more; two neighbours are of one patient.
         seed: number of the set, 0 or more.
-        knobs: how hard it is to read; None is the standard difficulty.
+        difficulty: how hard it is to read; None is the standard difficulty.
         size: side S of the image in pixels.
         findings: (14,) bool, what to draw; None draws it by NIH's prevalence and co-occurrence.
     """
-    knobs = knobs or Knobs()
+    difficulty = difficulty or Difficulty()
     if findings is None:
-        findings = sample_findings(_stream(seed, index, "findings"), knobs)
-    labels = misread(_stream(seed, index, "reader"), findings, knobs)
-    patient = sample_patient(_stream(seed, index // IMAGES_A_PATIENT, "patient"), knobs.nuisance)
-    body = sample_body(_stream(seed, index, "body"), patient, knobs.nuisance)
+        findings = draw_findings(index, seed, difficulty)
+    labels = add_label_noise(_stream(seed, index, "label noise"), findings, difficulty)
+    patient = sample_patient(_stream(seed, index // IMAGES_A_PATIENT, "patient"), difficulty.nuisance)
+    body = sample_body(_stream(seed, index, "body"), patient, difficulty.nuisance)
     present = [finding for finding, there in zip(FINDINGS, findings, strict=True) if there]
-    signs = {finding: sample_sign(_stream(seed, index, finding), knobs.severity) for finding in present}
+    signs = {finding: sample_sign(_stream(seed, index, finding), difficulty.severity) for finding in present}
     for finding, sign in signs.items():
         if finding in RESHAPE:
             RESHAPE[finding](body, sign)
-    chest = Chest(Grid(size, sample_pose(_stream(seed, index, "pose"), knobs.nuisance)), body)
+    chest = Chest(Grid(size, sample_pose(_stream(seed, index, "pose"), difficulty.nuisance)), body)
     footprints = [
         (finding, footprint) for finding, sign in signs.items() for footprint in DRAW[finding](chest, sign)
     ]
-    mimics.draw_mimics(chest, _stream(seed, index, "mimics"), knobs.nuisance)
-    attenuation = _attenuation(chest, patient, seed, index, knobs.nuisance)
+    mimics.draw_mimics(chest, _stream(seed, index, "mimics"), difficulty.nuisance)
+    attenuation = _attenuation(chest, patient, seed, index, difficulty.nuisance)
     film = _stream(seed, index, "film")
-    gray = acquisition.expose(attenuation, body, film, knobs.noise, knobs.nuisance)
+    gray = acquisition.expose(attenuation, body, film, difficulty.noise, difficulty.nuisance)
     marker = _stream(seed, index, "marker")
-    acquisition.collimate(gray, marker, knobs.nuisance)
+    acquisition.collimate(gray, marker, difficulty.nuisance)
     acquisition.mark(gray, body, marker)
     return Phantom(
         image=(255 * np.clip(gray, 0.0, 1.0) + 0.5).astype(np.uint8),
@@ -111,9 +117,16 @@ def render(
     )
 
 
-def _stream(seed: int, index: int, purpose: str) -> np.random.Generator:
-    names = (*_STREAMS, *FINDINGS)
-    return np.random.default_rng(np.random.SeedSequence([seed, index], spawn_key=(names.index(purpose),)))
+def draw_findings(index: int, seed: int, difficulty: Difficulty) -> np.ndarray:
+    """Draw the findings of one radiograph, (14,) bool, as `render` does."""
+    patient = _stream(seed, index // IMAGES_A_PATIENT, "patient findings")
+    return sample_findings(patient, _stream(seed, index, "findings"), difficulty)
+
+
+def _stream(seed: int, number: int, purpose: str) -> np.random.Generator:
+    """Return the random stream of one purpose; `number` is that of the image, or of the patient."""
+    key = (_STREAMS.index(purpose),)
+    return np.random.default_rng(np.random.SeedSequence([seed, number], spawn_key=key))
 
 
 def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance: float) -> Field:

@@ -7,21 +7,21 @@ from PIL import Image, ImageDraw, ImageFont
 
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS, NO_FINDING
-from cxr14.phantom.knobs import Knobs
+from cxr14.phantom.difficulty import Difficulty
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 
 EXAMPLES = 3  # radiographs of each finding
 ACROSS = 3  # findings beside each other
 
 
-def contact_sheet(path: Path, size: int = 192, seed: int = 0, knobs: Knobs | None = None) -> None:
+def contact_sheet(path: Path, size: int = 192, seed: int = 0, difficulty: Difficulty | None = None) -> None:
     """Draw people without a finding and with each finding alone, under a title that says "synthetic".
 
     Args:
         path: PNG file that appears.
         size: side of each radiograph in pixels.
         seed: which people.
-        knobs: how hard they are to read; None is the standard difficulty.
+        difficulty: how hard they are to read; None is the standard difficulty.
 
     Raises:
         InputError: the file cannot be written.
@@ -42,7 +42,7 @@ def contact_sheet(path: Path, size: int = 192, seed: int = 0, knobs: Knobs | Non
         )
         alone = np.array([finding == name for finding in FINDINGS])
         for example in range(EXAMPLES):
-            phantom = render((place * EXAMPLES + example) * IMAGES_A_PATIENT, seed, knobs, size, alone)
+            phantom = render((place * EXAMPLES + example) * IMAGES_A_PATIENT, seed, difficulty, size, alone)
             sheet.paste(Image.fromarray(phantom.image), (left + example * size, top + caption))
     with atomic_write(path) as aside:
         sheet.save(aside, format="PNG")

@@ -1,7 +1,10 @@
 """One phantom: it depends on its number alone, and its signs are where and what they are said to be."""
 
+from functools import cache
+
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal, norm
 
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
@@ -9,15 +12,15 @@ from cxr14.phantom import acquisition
 from cxr14.phantom.body import sample_body, sample_patient
 from cxr14.phantom.canvas import Grid, Pose
 from cxr14.phantom.chest import Chest
-from cxr14.phantom.knobs import Knobs, knobs_of
-from cxr14.phantom.prevalence import misread, prevalence, sample_findings
-from cxr14.phantom.radiograph import render
+from cxr14.phantom.difficulty import Difficulty, difficulty_of
+from cxr14.phantom.prevalence import TOGETHER, add_label_noise, prevalence
+from cxr14.phantom.radiograph import draw_findings, render
 from cxr14.phantom.signs import DRAW, RESHAPE, Sign
 from cxr14.script import check_ranges
 from cxr14.settings import PhantomSettings
 
 NOBODY_ILL = np.zeros(14, dtype=bool)
-QUIET = Knobs(noise=0.0)
+QUIET = Difficulty(noise=0.0)
 WHITER = [finding for finding in FINDINGS if finding not in ("Emphysema", "Pneumothorax", "Hernia")]
 
 
@@ -25,12 +28,18 @@ def alone(finding):
     return np.array([name == finding for name in FINDINGS])
 
 
-def pairs(finding, knobs=QUIET, numbers=range(0, 16, 2), size=64):
+def pairs(finding, difficulty=QUIET, numbers=range(0, 16, 2), size=64):
     """With and without a finding, the same people on the same films."""
     for number in numbers:
-        ill = render(number, 5, knobs, size, alone(finding))
-        well = render(number, 5, knobs, size, NOBODY_ILL)
+        ill = render(number, 5, difficulty, size, alone(finding))
+        well = render(number, 5, difficulty, size, NOBODY_ILL)
         yield ill, ill.image.astype(float) - well.image.astype(float)
+
+
+@cache
+def draw_many(difficulty):
+    """(15000, 2, 14) bool: the findings of both images of each patient."""
+    return np.reshape([draw_findings(number, 1, difficulty) for number in range(30000)], (15000, 2, 14))
 
 
 def inside_boxes(phantom):
@@ -119,7 +128,7 @@ def test_beyond_the_line_of_a_pneumothorax_there_is_air_without_vessels():
 
 
 def test_nothing_else_moves_when_a_nodule_comes():
-    for phantom, change in pairs("Nodule", Knobs()):
+    for phantom, change in pairs("Nodule", Difficulty()):
         near = np.zeros((64, 64), dtype=bool)
         for row, column in np.argwhere(inside_boxes(phantom)):
             near[max(0, row - 12) : row + 13, max(0, column - 12) : column + 13] = True
@@ -129,7 +138,9 @@ def test_nothing_else_moves_when_a_nodule_comes():
 @pytest.mark.parametrize("finding", FINDINGS)
 def test_a_severer_sign_is_plainer(finding):
     faint, gross = (
-        np.mean([np.abs(change).mean() for _, change in pairs(finding, Knobs(noise=0.0, severity=severity))])
+        np.mean(
+            [np.abs(change).mean() for _, change in pairs(finding, Difficulty(noise=0.0, severity=severity))]
+        )
         for severity in (0.4, 1.6)
     )
     assert gross > 1.15 * faint
@@ -163,31 +174,31 @@ def test_boxes_lie_on_the_film_and_belong_to_what_was_drawn():
             assert max(box.x + box.w, box.y + box.h) <= 1024
 
 
-@pytest.mark.parametrize("knob", ["severity", "noise", "nuisance"])
+@pytest.mark.parametrize("name", ["severity", "noise", "nuisance"])
 @pytest.mark.parametrize("value", [0.0, 5.0])
-def test_a_knob_at_its_end_still_gives_a_chest(knob, value):
+def test_extreme_parameters_still_give_a_chest(name, value):
     for number in range(0, 40, 2):
-        image = render(number, knobs=Knobs(**{knob: value}), size=48).image
+        image = render(number, difficulty=Difficulty(**{name: value}), size=48).image
         assert image.dtype == np.uint8 and image.shape == (48, 48)
         assert image.std() > 20
 
 
-@pytest.mark.parametrize("tail", [0.5, 1.0])
-def test_findings_are_as_common_as_they_should_be(tail):
-    rng, knobs, drawn = np.random.default_rng(0), Knobs(tail=tail), 20000
-    share = np.mean([sample_findings(rng, knobs) for _ in range(drawn)], axis=0)
-    aim = prevalence(tail)
-    assert (np.abs(share - aim) < 4.5 * np.sqrt(aim * (1 - aim) / drawn)).all()
+@pytest.mark.parametrize(("tail", "persistence"), [(0.5, 0.0), (0.5, 0.6), (0.5, 1.0), (1.0, 0.6)])
+def test_prevalences_are_those_asked_for(tail, persistence):
+    drawn = draw_many(Difficulty(tail=tail, persistence=persistence))
+    target = prevalence(tail)
+    # The images of a patient are not independent: the standard error counts patients.
+    assert (np.abs(drawn.mean((0, 1)) - target) < 4.5 * np.sqrt(target * (1 - target) / len(drawn))).all()
     if tail == 1:
-        assert aim[FINDINGS.index("Hernia")] == pytest.approx(227 / 112120)
+        assert target[FINDINGS.index("Hernia")] == pytest.approx(227 / 112120)
     else:
-        assert aim.min() == pytest.approx(0.03)
-        assert aim.sum() == pytest.approx(1.15, abs=0.02)
+        assert target.min() == pytest.approx(0.03)
+        assert target.sum() == pytest.approx(1.15, abs=0.02)
 
 
-def test_findings_that_come_together_at_nih_come_together_here():
-    rng = np.random.default_rng(1)
-    drawn = np.array([sample_findings(rng, Knobs()) for _ in range(20000)], dtype=float)
+@pytest.mark.parametrize("persistence", [0.0, 0.6, 1.0])
+def test_findings_of_one_image_come_together_as_at_nih(persistence):
+    drawn = draw_many(Difficulty(persistence=persistence))[:, 0].astype(float)
 
     def lift(one, other):
         a, b = (drawn[:, FINDINGS.index(name)] for name in (one, other))
@@ -199,27 +210,65 @@ def test_findings_that_come_together_at_nih_come_together_here():
     assert 0.7 < lift("Hernia", "Pneumothorax") < 1.4
 
 
+@pytest.mark.parametrize("persistence", [0.0, 0.6])
+def test_correlation_between_images_of_a_patient_is_the_persistence(persistence):
+    """Each finding, and a pair of findings that come together, against the bivariate normal distribution."""
+    drawn = draw_many(Difficulty(persistence=persistence))
+    target = prevalence(Difficulty().tail)
+    atelectasis, effusion = FINDINGS.index("Atelectasis"), FINDINGS.index("Effusion")
+    pairs = [(finding, finding, persistence) for finding in range(14)]
+    pairs.append((atelectasis, effusion, persistence * TOGETHER["Atelectasis", "Effusion"]))
+    for first, second, correlation in pairs:
+        thresholds = norm.ppf(target[[first, second]])
+        expected = multivariate_normal([0, 0], [[1, correlation], [correlation, 1]]).cdf(thresholds)
+        share = (drawn[:, 0, first] & drawn[:, 1, second]).mean()
+        assert abs(share - expected) < 4.5 * np.sqrt(expected / len(drawn)), FINDINGS[first]
+
+
+def test_persistence_one_repeats_the_findings_and_only_within_a_patient():
+    difficulty = Difficulty(persistence=1.0)
+    drawn = draw_many(difficulty)
+    np.testing.assert_array_equal(drawn[:, 0], drawn[:, 1])
+    agree = (drawn[:-1, 0] == drawn[1:, 0]).mean()
+    common = prevalence(difficulty.tail)
+    assert agree == pytest.approx((common**2 + (1 - common) ** 2).mean(), abs=0.02)
+    first, second = (render(number, 1, difficulty, 32) for number in (4, 5))
+    np.testing.assert_array_equal(first.findings, drawn[2, 0])
+    np.testing.assert_array_equal(first.findings, second.findings)
+    assert (first.image != second.image).any()
+
+
+def test_label_noise_of_two_images_is_independent():
+    """With the same findings on both, 30 % of the labels are missing on each image and 9 % on both."""
+    difficulty = Difficulty(persistence=1.0, tail=0.0, false_negatives=0.3)
+    pairs = [[render(2 * k + image, 1, difficulty, 32) for image in (0, 1)] for k in range(300)]
+    missed = np.array([[phantom.findings & ~phantom.labels for phantom in pair] for pair in pairs])
+    present = np.array([pair[0].findings for pair in pairs])
+    assert missed[:, 0][present].mean() == pytest.approx(0.3, abs=0.1)
+    assert (missed[:, 0] & missed[:, 1])[present].mean() == pytest.approx(0.09, abs=0.06)
+
+
 def test_the_reader_errs_as_often_as_he_is_told_to():
-    rng, knobs = np.random.default_rng(2), Knobs(false_negatives=0.2, false_positives=0.3)
+    rng, difficulty = np.random.default_rng(2), Difficulty(false_negatives=0.2, false_positives=0.3)
     ill, well = np.ones(14, dtype=bool), np.zeros(14, dtype=bool)
-    missed = 1 - np.mean([misread(rng, ill, knobs) for _ in range(4000)])
-    invented = np.mean([misread(rng, well, knobs) for _ in range(20000)], axis=0)
+    missed = 1 - np.mean([add_label_noise(rng, ill, difficulty) for _ in range(4000)])
+    invented = np.mean([add_label_noise(rng, well, difficulty) for _ in range(20000)], axis=0)
     assert missed == pytest.approx(0.2, abs=0.01)
     np.testing.assert_allclose(invented, 0.3 * prevalence(0.5), rtol=0.25)
-    infallible = Knobs(false_negatives=0, false_positives=0)
-    for _ in range(50):
-        findings = sample_findings(rng, infallible)
-        np.testing.assert_array_equal(misread(rng, findings, infallible), findings)
+    infallible = Difficulty(false_negatives=0, false_positives=0)
+    for number in range(50):
+        findings = draw_findings(number, 0, infallible)
+        np.testing.assert_array_equal(add_label_noise(rng, findings, infallible), findings)
 
 
-def test_difficulty_sets_the_knobs_and_each_can_be_set_alone(tmp_path):
-    easy = knobs_of(PhantomSettings(out=tmp_path, difficulty="easy", nuisance=0.9))
-    assert easy == Knobs(severity=1.6, noise=0.5, nuisance=0.9, false_negatives=0.0, false_positives=0.0)
-    assert knobs_of(PhantomSettings(out=tmp_path)) == Knobs()
+def test_difficulty_sets_all_parameters_and_a_setting_replaces_one(tmp_path):
+    easy = difficulty_of(PhantomSettings(out=tmp_path, difficulty="easy", nuisance=0.9))
+    assert easy == Difficulty(severity=1.6, noise=0.5, nuisance=0.9, false_negatives=0.0, false_positives=0.0)
+    assert difficulty_of(PhantomSettings(out=tmp_path)) == Difficulty()
 
 
-def test_a_knob_out_of_range_is_named(tmp_path):
+def test_parameter_out_of_range_raises_input_error(tmp_path):
     with pytest.raises(InputError, match=r"TAIL = 1\.5.*at most 1"):
-        knobs_of(PhantomSettings(out=tmp_path, tail=1.5))
+        difficulty_of(PhantomSettings(out=tmp_path, tail=1.5))
     with pytest.raises(InputError, match=r"COUNT = 2.*4 or more"):
         check_ranges(PhantomSettings(out=tmp_path, count=2))

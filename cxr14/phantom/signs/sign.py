@@ -25,7 +25,7 @@ def sample_sign(rng: np.random.Generator, severity: float) -> Sign:
 
     Args:
         rng: the sign's own stream.
-        severity: the knob that multiplies how conspicuous signs are.
+        severity: factor on the contrast of signs.
     """
     drawn = severity * (0.15 + 0.85 * rng.beta(2.0, 2.5))
     return Sign(severity=min(max(drawn, 0.05), 1.6), side=int(rng.integers(2)), rng=rng)
