@@ -29,7 +29,7 @@ from cxr14.settings import ROOT
 class ExperimentSettings(ScriptSettings):
     """The experiment on distillation."""
 
-    stage: Literal["map"]
+    stage: Literal["map"] = "map"
     """map: each network alone, over regimes: where is a teacher better than the student."""
     work: Path = ROOT / "benchmarks" / "work"
     """Folder for radiographs, checkpoints and logits; not committed."""
