@@ -1,7 +1,8 @@
-"""Distillation losses on how radiographs compare with one another, finding by finding.
+"""Distillation losses on relations: between radiographs, finding by finding, and between cells of a map.
 
-AUROC depends on the order of the radiographs alone; these losses do not change when a finding's logits of the
-teacher are shifted (both) or scaled (correlation), so they hand on the order and not the calibration.
+AUROC depends on the order of the radiographs alone. The first two losses do not change when the teacher's
+logits of a finding are shifted (both) or scaled (correlation), so they transfer the order and not the
+calibration.
 """
 
 import torch
@@ -57,6 +58,30 @@ def pairwise_rank_divergence(student: Tensor, teacher: Tensor, temperature: floa
     d_student = (student[first] - student[second]).float() / temperature  # (pairs, 14)
     d_teacher = (teacher[first] - teacher[second]).float() / temperature
     return bernoulli_kl(d_teacher, d_student).mean()
+
+
+def map_distance(student: Tensor, teacher: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Return how far the student's class activation maps differ in shape from the teacher's.
+
+    sum over findings of q |m_s - m_t|^2, mean over radiographs, where m is a map less its mean over the
+    cells, divided by its length, and q = sigma(z_t) / sum over findings of sigma(z_t): maps of findings
+    that the teacher sees count most. 0 where the maps agree up to shift and positive scale, at most 4.
+
+    Args:
+        student: (B, 14, h, w) maps.
+        teacher: (B, 14, h', w') maps; resized to (h, w) where they differ.
+        teacher_logits: (B, 14) z_t.
+    """
+    student, teacher = student.float(), teacher.float()
+    if teacher.shape != student.shape:
+        teacher = functional.interpolate(teacher, student.shape[-2:], mode="bilinear", antialias=True)
+    shapes = []
+    for maps in (student, teacher):
+        cells = maps.flatten(2)
+        shapes.append(functional.normalize(cells - cells.mean(dim=2, keepdim=True), dim=2))
+    weights = torch.sigmoid(teacher_logits.float())
+    weights = weights / weights.sum(dim=1, keepdim=True)
+    return (weights * (shapes[0] - shapes[1]).square().sum(dim=2)).sum(dim=1).mean()
 
 
 def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:

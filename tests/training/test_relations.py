@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.training.relations import bernoulli_kl, correlation_distance, pairwise_rank_divergence
+from cxr14.training.relations import (
+    bernoulli_kl,
+    correlation_distance,
+    map_distance,
+    pairwise_rank_divergence,
+)
 
 LOSSES = [correlation_distance, pairwise_rank_divergence]
 
@@ -110,3 +115,38 @@ def test_bernoulli_kl_is_zero_for_equal_and_positive_for_other_logits():
     student, teacher = logits(1), logits(2)
     assert bernoulli_kl(teacher, teacher).abs().max() < 1e-12
     assert (bernoulli_kl(teacher, student) > 0).all()
+
+
+def maps(seed, side=4):
+    return torch.randn(3, 14, side, side, generator=torch.Generator().manual_seed(seed))
+
+
+def test_map_distance_equals_numpy_reference():
+    student, teacher, teacher_logits = maps(1), maps(2), logits(3, count=3).float()
+    total = 0.0
+    for b in range(3):
+        probability = 1 / (1 + np.exp(-teacher_logits[b].numpy()))
+        for c in range(14):
+            shapes = []
+            for one in (student, teacher):
+                cells = one[b, c].numpy().ravel()
+                cells = cells - cells.mean()
+                shapes.append(cells / np.linalg.norm(cells))
+            total += probability[c] / probability.sum() * ((shapes[0] - shapes[1]) ** 2).sum()
+    assert map_distance(student, teacher, teacher_logits).item() == pytest.approx(total / 3, rel=1e-5)
+
+
+def test_map_distance_ignores_shift_and_scale_and_is_zero_for_the_same_shape():
+    student, teacher_logits = maps(1).requires_grad_(), logits(3, count=3).float()
+    value = map_distance(student, 5 * student.detach() - 2, teacher_logits)
+    value.backward()
+    assert value.item() == pytest.approx(0, abs=1e-6)
+    assert student.grad.abs().max() < 1e-5
+
+
+def test_map_distance_accepts_finer_teacher_maps_and_constant_maps():
+    assert map_distance(maps(1), maps(2, side=8), logits(3, count=3)).isfinite()
+    constant = torch.zeros(3, 14, 4, 4, requires_grad=True)
+    value = map_distance(constant, maps(2), logits(3, count=3))
+    value.backward()
+    assert constant.grad.isfinite().all()
