@@ -1,11 +1,13 @@
-"""Show where a trained network looks: heat maps on radiographs, a contact sheet, and a score against boxes.
+"""Draw heat maps of a trained network on radiographs, and score them against annotated boxes.
 
     python explain-model.py
     python explain-model.py --ckpt-path ../3-CheXNet/model3.pth --findings-shown Pneumothorax --count 20
-    python explain-model.py --box-list BBox_List_2017.csv    # the pointing game and IoU as well
+    python explain-model.py --box-list BBox_List_2017.csv
 
-Leaves in OUT_DIR a PNG a radiograph and finding, contact-sheet.png, explanations.csv and, with boxes,
-localisation.csv. Seconds for the pictures; with NIH's 984 boxes a few minutes on a CPU.
+Leaves behind, in OUT_DIR: a PNG file for each radiograph and finding, contact-sheet.png and explanations.csv;
+with a box list also pointing-game.csv (pointing game) and localization.csv (accuracy of boxes around the hot
+regions at T(IoU) and T(IoBB), as in Wang et al. 2017). The pictures take seconds, NIH's 984 boxes a few
+minutes on a CPU.
 """
 
 from cxr14 import script
@@ -19,9 +21,8 @@ OUT_DIR = "../results/7-Using-EEEA-Net-C2/explanations"
 BOX_LIST = None  # NIH's BBox_List_2017.csv, or the one of make-phantoms.py
 
 COUNT = 8  # radiographs to draw
-FINDINGS_SHOWN = (
-    "positive"  # those that the list has; or a finding's name; or a number: the most probable ones
-)
+# positive: those that the list has; or a finding's name; or a number: the most probable ones
+FINDINGS_SHOWN = "positive"
 
 if __name__ == "__main__":
     with script.run(ExplainSettings, globals()) as settings:

@@ -129,7 +129,7 @@ def check_ranges(settings: object) -> None:
     for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
         value = getattr(settings, name)
         for allowed in _ranges(hint):
-            if value is not None and not allowed.least <= value <= allowed.most:
+            if isinstance(value, int | float) and not allowed.least <= value <= allowed.most:
                 raise InputError(f"{name.upper()} = {value} is out of range; {allowed} is expected.")
 
 

@@ -258,7 +258,7 @@ class ExplainSettings(ComputeSettings):
     """Folder for the pictures and tables."""
     count: PositiveInt = 8
     """Radiographs to draw; in the list's order, one for each finding in turn."""
-    findings_shown: Literal["positive", *FINDINGS] | int = "positive"
+    findings_shown: Literal["positive", *FINDINGS] | PositiveInt = "positive"
     """Findings to draw: positive: those that the list has; a finding by its name; or a number: that many of
     the most probable ones."""
     box_list: Path | None = None

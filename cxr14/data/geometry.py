@@ -14,3 +14,8 @@ def read_side(image_size: int) -> int:
 def centre_start(side: int, image_size: int) -> int:
     """Return the first pixel, along either axis, of the centre crop of `image_size` in an image of `side`."""
     return round((side - image_size) / 2)
+
+
+def crop_start(image_size: int) -> int:
+    """Return the first pixel, along either axis, of the centre crop in a radiograph as it is read."""
+    return centre_start(read_side(image_size), image_size)

@@ -13,11 +13,6 @@ _NAME, _FINDINGS = "Image Index", "Finding Labels"
 # The 224 px copy on Kaggle calls them train_val_list_NIH.txt and so on; NIH's newer table ends in _v2020.
 _TABLE, _TRAIN_VAL, _TEST = "Data_Entry_2017*.csv", "train_val_list*.txt", "test_list*.txt"
 
-# NIH's table of boxes counts pixels of its own 1024 x 1024 images, and says Infiltrate where its table of
-# labels says Infiltration.
-BOX_SIDE = 1024
-BOX_NAMES = {"Infiltration": "Infiltrate"}
-
 
 @dataclass(frozen=True)
 class Documents:

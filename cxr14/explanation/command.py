@@ -1,4 +1,4 @@
-"""What explain-model.py calls: a checkpoint and radiographs -> overlays, a contact sheet, and a score."""
+"""What explain-model.py does: heat maps of a checkpoint on radiographs, and their scores against boxes."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,14 +12,15 @@ from torch import nn
 from tqdm import tqdm
 
 from cxr14.data import augment
+from cxr14.data.boxes import Boxes, read_boxes
 from cxr14.data.geometry import read_side
 from cxr14.data.image_lists import MARKS, ImageList, read_list, require_images
 from cxr14.data.images import ImageSource, open_images
+from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.errors import InputError
-from cxr14.explanation import localization
+from cxr14.explanation import localization, pointing_game
 from cxr14.explanation.heat_maps import Layer, heat_maps, layer_for
-from cxr14.explanation.localization import Boxes, read_boxes
-from cxr14.explanation.overlays import MOST_ON_SHEET, SIDE, Look, contact_sheet, save_overlay
+from cxr14.explanation.overlays import MOST_ON_SHEET, SIDE, HeatMap, save_contact_sheet, save_overlay
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint
@@ -27,12 +28,13 @@ from cxr14.models.checkpoint import About
 from cxr14.runtime import devices
 from cxr14.settings import ExplainSettings, Method
 
-SHEET_FILE, INDEX_FILE, LOCALISATION_FILE = "contact-sheet.png", "explanations.csv", "localisation.csv"
+SHEET_FILE, INDEX_FILE = "contact-sheet.png", "explanations.csv"
+POINTING_FILE, LOCALIZATION_FILE = "pointing-game.csv", "localization.csv"
 POSITIVE = "positive"
 
 
 def explain(settings: ExplainSettings) -> None:
-    """Draw heat maps and score them against boxes: what explain-model.py does.
+    """Draw heat maps, and score them against boxes where there is a list of boxes.
 
     Raises:
         InputError: the checkpoint, a list or the radiographs cannot be used.
@@ -40,36 +42,37 @@ def explain(settings: ExplainSettings) -> None:
     image_list, images = read_list(settings.image_list), open_images(settings.data_dir)
     require_images(image_list, images.names)
     boxes = read_boxes(settings.box_list) if settings.box_list else {}
-    rows = choose(image_list, settings.findings_shown, boxes, settings.count)
+    rows = choose_radiographs(image_list, settings.findings_shown, boxes, settings.count)
     device = devices.choose(settings.device)
-    model, held = checkpoint.load(settings.ckpt_path)
-    explainer = Explainer(
-        devices.place(model, device), held.about, images, settings.method, settings.batch_size, device
-    )
-    looks = _looks(explainer, image_list, rows, settings.findings_shown, boxes)
-    _draw(looks, explainer, image_list, settings)
+    model, loaded = checkpoint.load(settings.ckpt_path)
+    model = devices.place(model, device)
+    explainer = Explainer(model, loaded.about, images, settings.method, settings.batch_size, device)
+    caution = ""
+    if loaded.provenance.unknown:
+        caution = MAY_HAVE_SEEN_TEST_PATIENTS
+        print(f"weights of unknown origin ({', '.join(loaded.provenance.unknown)}): {caution}")
+    drawn = _compute(explainer, image_list, rows, settings.findings_shown, boxes)
+    _save(drawn, explainer, image_list, settings, caution)
     if settings.box_list:
-        _score(explainer, image_list, boxes, settings)
+        _score(explainer, image_list, boxes, settings, caution)
 
 
-def choose(image_list: ImageList, shown: str | int, boxes: Boxes, count: int) -> list[int]:
-    """Choose radiographs without looking at what the network says of them.
+def choose_radiographs(image_list: ImageList, shown: str | int, boxes: Boxes, count: int) -> list[int]:
+    """Choose radiographs by their labels and boxes; the network has no influence.
 
     Args:
         image_list: N radiographs.
         shown: "positive", a finding's name, or a number of most probable findings.
-        boxes: when there are any, only radiographs with a box of a finding that is shown are chosen.
-        count: how many, at most.
+        boxes: if there are any, only radiographs with a box of a finding that is shown are chosen.
+        count: how many radiographs, at most.
 
     Returns:
-        Rows of the list: the first one with each finding in turn, then the second, and so on; for a number
-        of most probable findings the first ones of the list.
+        Rows of the list: the first radiograph with each finding in turn, then the second with each, and so
+        on; for a number of most probable findings, the first rows of the list.
 
     Raises:
-        InputError: there is none to choose, or the number is below 1.
+        InputError: the list has no such radiograph.
     """
-    if isinstance(shown, int) and shown < 1:
-        raise InputError(f"FINDINGS_SHOWN = {shown} is out of range; 1 or more is expected.")
     wanted = np.ones_like(image_list.labels) if isinstance(shown, int) else image_list.labels.copy()
     if shown in FINDINGS:
         wanted[:, np.arange(len(FINDINGS)) != FINDINGS.index(shown)] = 0
@@ -92,7 +95,7 @@ def choose(image_list: ImageList, shown: str | int, boxes: Boxes, count: int) ->
 
 @dataclass(frozen=True)
 class Explainer:
-    """A network that is ready to show where it looks."""
+    """A network and radiographs to compute heat maps of."""
 
     model: nn.Module
     about: About
@@ -106,11 +109,11 @@ class Explainer:
         object.__setattr__(self, "layer", layer_for(self.about.network, self.about.image_size))
 
     def __call__(self, names: Sequence[str], findings: Sequence[int]) -> Iterator[tuple[np.ndarray, float]]:
-        """Yield the map of each finding on each radiograph, (S, S), and its probability.
+        """Yield M heat maps, each (S, S), and the probability of the finding.
 
         Args:
-            names: M radiographs; one may be asked about several times.
-            findings: M column numbers.
+            names: M radiographs; a name may occur several times.
+            findings: column number of the finding of each map.
         """
         for start in tqdm(range(0, len(names), self.batch_size), unit="batch", desc="heat maps", leave=False):
             part = slice(start, start + self.batch_size)
@@ -121,7 +124,7 @@ class Explainer:
 
     @torch.inference_mode()
     def most_probable(self, names: Sequence[str], count: int) -> list[list[int]]:
-        """Return the column numbers of the most probable findings of each radiograph, the likeliest first."""
+        """Return column numbers of the `count` most probable findings of each radiograph, in that order."""
         ranked = []
         for start in range(0, len(names), self.batch_size):
             crops = self._crops(names[start : start + self.batch_size])
@@ -134,9 +137,9 @@ class Explainer:
         return augment.centre_crop(radiographs, self.about.image_size)
 
 
-def _looks(
+def _compute(
     explainer: Explainer, image_list: ImageList, rows: Sequence[int], shown: str | int, boxes: Boxes
-) -> list[Look]:
+) -> list[HeatMap]:
     names = [image_list.names[row] for row in rows]
     if isinstance(shown, int):
         columns = explainer.most_probable(names, shown)
@@ -144,75 +147,104 @@ def _looks(
         columns = [np.flatnonzero(image_list.labels[row]).tolist() for row in rows]
     else:
         columns = [[FINDINGS.index(shown)] for _ in rows]
-    pairs = [(place, finding) for place, found in enumerate(columns) for finding in found]
-    answers = explainer([names[place] for place, _ in pairs], [finding for _, finding in pairs])
-    pictures = explainer.images.read(names, SIDE)
+    pairs = [(number, finding) for number, findings in enumerate(columns) for finding in findings]
+    results = explainer([names[number] for number, _ in pairs], [finding for _, finding in pairs])
+    radiographs = explainer.images.read(names, SIDE)
     return [
-        Look(
-            name=names[place],
-            radiograph=pictures[place],
+        HeatMap(
+            name=names[number],
+            radiograph=radiographs[number],
             heat=heat,
             finding=finding,
             probability=probability,
-            labelled=bool(image_list.labels[rows[place], finding]),
-            boxes=boxes.get((names[place], finding), ()),
+            label=int(image_list.labels[rows[number], finding]),
+            boxes=boxes.get((names[number], finding), ()),
         )
-        for (place, finding), (heat, probability) in zip(pairs, answers, strict=True)
+        for (number, finding), (heat, probability) in zip(pairs, results, strict=True)
     ]
 
 
-def _draw(
-    looks: Sequence[Look], explainer: Explainer, image_list: ImageList, settings: ExplainSettings
+def _save(
+    drawn: Sequence[HeatMap],
+    explainer: Explainer,
+    image_list: ImageList,
+    settings: ExplainSettings,
+    caution: str,
 ) -> None:
     index = []
-    for look in looks:
-        picture = f"{Path(look.name).stem}-{FINDINGS[look.finding]}.png"
-        save_overlay(settings.out_dir / picture, look)
-        told = (picture, look.name, FINDINGS[look.finding], look.probability, int(look.labelled))
-        index.append((*told, *localization.scores(look.heat, look.boxes).values()) if look.boxes else told)
-    columns = ["picture", "radiograph", "finding", "probability", "label", *localization.FIGURES]
-    with atomic_write(settings.out_dir / INDEX_FILE) as aside:
-        table = pd.DataFrame(index).reindex(columns=range(len(columns))).set_axis(columns, axis=1)
-        table.dropna(axis=1, how="all").to_csv(aside, index=False)
+    for one in drawn:
+        finding = FINDINGS[one.finding]
+        row = {"picture": f"{Path(one.name).stem}-{finding}.png", "radiograph": one.name, "finding": finding}
+        row.update(probability=one.probability, label=one.label)
+        if one.boxes:
+            overlaps = localization.measure_overlaps(localization.detect_boxes(one.heat), one.boxes)
+            row.update(pointing_game.score(one.heat, one.boxes))
+            row.update({measure: overlaps.best(measure) for measure in localization.THRESHOLDS})
+        save_overlay(settings.out_dir / row["picture"], one, caution)
+        index.append(row)
+    _save_table(settings.out_dir / INDEX_FILE, pd.DataFrame(index), caution)
     about = explainer.about
-    taught = f" taught by {about.teacher}" if about.teacher else ""
+    network = f"{about.network} taught by {about.teacher}" if about.teacher else about.network
     mark = MARKS[image_list.kind].format(count=len(image_list))
+    title = f"{network}: {mark}"
+    if caution:
+        title += f" ({caution})"
     note = (
         f"{settings.method} at stride {explainer.layer.stride}, centre crop of {about.image_size} px (gray "
-        "frame); above each picture the finding, its probability and its label. A map shows what speaks for "
-        "a finding, scaled to its own maximum, even where the network does not believe in it."
+        "frame). Above each picture: the finding, its probability and its label. A map shows the evidence "
+        "for a finding, scaled to its own maximum, even where the probability is low."
     )
-    if any(look.boxes for look in looks):
-        note += " Blue boxes: where the finding was seen."
-    contact_sheet(settings.out_dir / SHEET_FILE, looks, f"{about.network}{taught}: {mark}", note)
-    radiographs = len({look.name for look in looks})
-    print(f"{about.network}{taught} on {mark} of {image_list.path}")
-    print(
-        f"{len(looks)} overlays of {radiographs} radiographs are in {settings.out_dir}, most on {SHEET_FILE}."
-    )
+    if any(one.boxes for one in drawn):
+        note += " Blue: annotated boxes of the finding."
+    save_contact_sheet(settings.out_dir / SHEET_FILE, drawn, title, note)
+    radiographs = len({one.name for one in drawn})
+    print(f"{network} on {mark} of {image_list.path}")
+    print(f"{len(drawn)} overlays of {radiographs} radiographs and {SHEET_FILE} are in {settings.out_dir}.")
     if radiographs > MOST_ON_SHEET:
-        print(f"The sheet shows the first {MOST_ON_SHEET} radiographs.")
+        print(f"The contact sheet shows the first {MOST_ON_SHEET} radiographs.")
 
 
-def _score(explainer: Explainer, image_list: ImageList, boxes: Boxes, settings: ExplainSettings) -> None:
-    listed = dict(zip(image_list.names, image_list.patients, strict=True))
-    asked = [pair for pair in boxes if pair[0] in listed]
-    names, findings = [name for name, _ in asked], [finding for _, finding in asked]
-    scored = [
-        localization.scores(heat, boxes[pair])
-        for pair, (heat, _) in zip(asked, explainer(names, findings), strict=True)
-    ]
-    table = localization.table(findings, [listed[name] for name in names], scored)
-    with atomic_write(settings.out_dir / LOCALISATION_FILE) as aside:
-        table.to_csv(aside)
-    elsewhere = len({name for name, _ in boxes}) - len(set(names))
-    mark = "SYNTHETIC, " if image_list.kind == "synthetic" else ""
-    print(f"\nPointing game and IoU ({mark}boxes on {len(set(names)):,} radiographs of the list)")
-    print(table.to_string(float_format="{:.3f}".format))
+def _score(
+    explainer: Explainer, image_list: ImageList, boxes: Boxes, settings: ExplainSettings, caution: str
+) -> None:
+    patient_of = dict(zip(image_list.names, image_list.patients, strict=True))
+    pairs = [pair for pair in boxes if pair[0] in patient_of]
+    names, findings = [name for name, _ in pairs], [finding for _, finding in pairs]
+    scores, overlaps = [], []
+    for pair, (heat, _) in zip(pairs, explainer(names, findings), strict=True):
+        scores.append(pointing_game.score(heat, boxes[pair]))
+        detected = localization.detect_boxes(heat)
+        overlaps.append(localization.measure_overlaps(detected, boxes[pair]))
+    pointing = pointing_game.table(findings, [patient_of[name] for name in names], scores)
+    located = localization.table(findings, overlaps)
+    _save_table(settings.out_dir / POINTING_FILE, pointing.reset_index(), caution)
+    _save_table(settings.out_dir / LOCALIZATION_FILE, located, caution)
+    marks = [f"boxes on {len(set(names)):,} radiographs of the list"]
+    if image_list.kind == "synthetic":
+        marks.insert(0, "SYNTHETIC")
+    if caution:
+        marks.append(caution)
+    print(f"\nPointing game ({', '.join(marks)})")
+    print(pointing.to_string(float_format="{:.3f}".format))
     print(
-        "pointing: share of maps whose maximum lies in a box, no tolerance, with its 95 % interval; chance "
-        "and centre: what\na random pixel and the crop's middle would score; IoU: of the boxes and the map "
-        f"above {localization.IOU_SHARE} of its maximum."
+        "pointing: share of maps whose maximum lies in a box, with its 95 % confidence interval; chance and "
+        "centre: expected\nshare for a random pixel and for the centre of the crop."
     )
+    print(f"\nLocalization by boxes, Wang et al. 2017 ({', '.join(marks)})")
+    print(localization.as_text(located, "accuracy"))
+    print(localization.as_text(located, "AFP"))
+    print(
+        f"detected boxes: around regions above {' and '.join(map(str, localization.HEAT_LEVELS))} of 255; "
+        "accuracy: share of annotated boxes that a detected\nbox overlaps by more than the threshold; AFP: "
+        "average number of the other detected boxes in a map. AFP does not compare\nwith the paper's."
+    )
+    elsewhere = len({name for name, _ in boxes}) - len(set(names))
     if elsewhere:
         print(f"{elsewhere:,} more radiographs of the box list are not in the image list and were left out.")
+
+
+def _save_table(path: Path, rows: pd.DataFrame, caution: str) -> None:
+    if caution:
+        rows = rows.assign(caution=caution)
+    with atomic_write(path) as aside:
+        rows.to_csv(aside, index=False)

@@ -1,10 +1,10 @@
-"""Where the network looks: one heat map for a radiograph and a finding, for all five networks alike.
+"""Heat maps: the evidence for one finding in one radiograph, for all five networks.
 
-The maps come from pytorch-grad-cam. At 224 px the last maps of every network have 7 x 7 cells; at 64 px they
-would have 2 x 2, which cannot point at anything. So the layer that is looked at is the deepest with at least
-7 cells on a side, and the default method is LayerCAM, which was made for layers before the last. Measured on
-200 findings of synthetic radiographs of 64 px (CheXNet, where chance is 15 %): Grad-CAM points into a box in
-15 % at the last layer and 40 % at stride 8, LayerCAM there in 53 %.
+The maps are computed by pytorch-grad-cam. At 224 px the last feature maps of every network have 7 x 7 cells;
+at 64 px they would have 2 x 2, too few to localise anything. So the layer is the deepest with at least 7
+cells on a side, and the default method is LayerCAM, which was made for layers before the last. Measured on
+200 findings of synthetic radiographs of 64 px with CheXNet, where chance is 15 %: Grad-CAM points into a box
+in 15 % at the last layer and in 40 % at stride 8, LayerCAM at stride 8 in 53 %.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from cxr14.data import augment
 from cxr14.settings import Method
 
 CELLS = 7
-"""Least cells on a side of the maps that are looked at: those of the last layer at 224 px."""
+"""Fewest cells on a side of a layer's feature maps: those of the last layer at 224 px."""
 
-# Stride -> the last module with an output of that size. Of EEEA-Net-C2 and OFA-595 it is the one that widens
-# the maps for the next stage: maps without an activation, as their blocks give out, pointed less often.
+# The last module with an output of each size. In EEEA-Net-C2 and OFA-595 it is the expansion of the next
+# stage, which has an activation: the outputs of their blocks have none, and their maps pointed less often.
 LAYERS: dict[str, dict[int, str]] = {
     "1-EEEA-Net-C2": {8: "blocks.3.0.bn1", 16: "blocks.5.0.bn1", 32: "blocks.6"},
     "2-OFA-595": {8: "blocks.3.0.bn1", 16: "blocks.5.0.bn1", 32: "blocks.6"},
@@ -29,25 +29,25 @@ LAYERS: dict[str, dict[int, str]] = {
     "4-Visformer-small": {8: "stage1", 16: "stage2", 32: "norm"},
     "5-AutoFormerV2-base": {8: "layers.1", 16: "layers.2", 32: "norm"},
 }
-"""The layers of each network that can be looked at, by their stride in pixels of the image."""
+"""Layers of each network that heat maps can be computed at: stride in pixels of the image -> module."""
 
 CHANNELS_LAST = frozenset({"5-AutoFormerV2-base"})
-"""Networks whose layers give out (B, H, W, C) instead of (B, C, H, W)."""
+"""Networks whose layers return (B, H, W, C) instead of (B, C, H, W)."""
 
 
 class Layer(NamedTuple):
-    """Which maps of a network are looked at."""
+    """A layer of a network that heat maps are computed at."""
 
     module: str
-    """Its name within the network."""
+    """Name of the module within the network."""
     stride: int
     """Pixels of the image from one cell to the next."""
     channels_last: bool = False
-    """Whether it gives out (B, H, W, C) instead of (B, C, H, W)."""
+    """Whether it returns (B, H, W, C) instead of (B, C, H, W)."""
 
 
 def layer_for(network: str, image_size: int) -> Layer:
-    """Return the deepest layer with `CELLS` cells on a side, or the finest of an image too small for that.
+    """Return the deepest layer with at least `CELLS` cells on a side; for a smaller image, the finest layer.
 
     Args:
         network: folder of the network, one of `zoo.NAMES`.
@@ -61,7 +61,7 @@ def layer_for(network: str, image_size: int) -> Layer:
 def heat_maps(
     model: nn.Module, layer: Layer, images: Tensor, findings: Sequence[int], method: Method = "layer-cam"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Show what speaks for one finding in each radiograph.
+    """Compute the heat map of one finding in each radiograph.
 
     LayerCAM (Jiang, Zhang, Hou, Cheng and Wei 2021, "LayerCAM: Exploring Hierarchical Class Activation Maps
     for Localization", IEEE Transactions on Image Processing 30) weights every cell by its own positive
@@ -70,24 +70,24 @@ def heat_maps(
 
     Args:
         model: a network in eval mode, normalised images (B, 3, S, S) -> (B, F) logits.
-        layer: whose maps to look at; see `layer_for`.
+        layer: of the network; see `layer_for`.
         images: (B, S, S) uint8.
-        findings: B column numbers, the finding asked about in each radiograph.
-        method: how cells and channels are weighed.
+        findings: B column numbers, the finding of each map.
+        method: how cells and channels are weighted.
 
     Returns:
-        Maps (B, S, S) float32, the lowest 0 and the highest 1, or 0 everywhere when nothing speaks for the
-        finding; and the (B, F) float32 logits.
+        Maps (B, S, S) float32, with minimum 0 and maximum 1, or 0 everywhere where there is no evidence for
+        the finding; and the (B, F) float32 logits.
     """
-    # Loading it takes seconds, because of OpenCV and matplotlib; nothing else in this package needs it.
+    # Importing it takes seconds, because it imports OpenCV and matplotlib.
     from pytorch_grad_cam import GradCAM, LayerCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     module = model.get_submodule(layer.module)
-    frozen = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    # The gradient is needed down to the layer and no further: 2.5 times faster, and a fraction of the memory.
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    # Gradients stop at the layer: 2.5 times faster, and a fraction of the memory.
     model.requires_grad_(False)
-    begin = module.register_forward_hook(lambda module, given, output: output.detach().requires_grad_())
+    detach = module.register_forward_hook(lambda _module, _inputs, output: output.detach().requires_grad_())
     explainer = {"layer-cam": LayerCAM, "grad-cam": GradCAM}[method](
         model, [module], reshape_transform=_channels_first if layer.channels_last else None
     )
@@ -97,8 +97,8 @@ def heat_maps(
         return maps, explainer.outputs.detach().float().cpu().numpy()
     finally:
         explainer.activations_and_grads.release()
-        begin.remove()
-        for parameter in frozen:
+        detach.remove()
+        for parameter in trainable:
             parameter.requires_grad_()
 
 

@@ -1,224 +1,138 @@
-"""Does the network look where the finding is: heat maps against the boxes that radiologists drew.
+"""Localization by boxes around the hot regions of heat maps, as Wang et al. 2017 measure it.
 
-Boxes are in pixels of NIH's 1024 x 1024 images. The network sees the centre crop of a radiograph that was
-read at `read_side`; everything here is counted on the pixels of that radiograph, a pixel being inside
-a box when its centre is.
+Wang, Peng, Lu, Lu, Bagheri and Summers 2017, "ChestX-ray8: Hospital-Scale Chest X-Ray Database and Benchmarks
+on Weakly-Supervised Classification and Localization of Common Thorax Diseases", CVPR: section 3.2 (boxes),
+section 4 with table 4 (IoBB) and appendix A.3 with table 7 (IoU).
 """
 
-import csv
-import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
+from scipy import ndimage
 
-from cxr14.data.geometry import centre_start, read_side
-from cxr14.data.nih_tables import BOX_NAMES, BOX_SIDE
-from cxr14.errors import InputError
-from cxr14.evaluation.bootstrap import LEVEL, Resamples
+from cxr14.data.boxes import Box, to_box_coordinates
+from cxr14.explanation.pointing_game import MEAN
 from cxr14.findings import FINDINGS
 
-IOU_SHARE = 0.15
-"""Share of a map's maximum above which it counts as looked at: Selvaraju et al. 2017, "Grad-CAM", section
-4.1."""
+HEAT_LEVELS = (60, 180)
+"""Levels of a heat map scaled to 0 ... 255; regions above each of them have a box."""
 
-RADIOGRAPHS, POINTING, LOW, HIGH = "radiographs", "pointing", "pointing low", "pointing high"
-CHANCE, CENTRE, IOU = "chance", "centre", "IoU"
-FIGURES = (POINTING, CHANCE, CENTRE, IOU)
-MEAN = "mean"
-_EQUAL = 1e-6  # maps are float32 between 0 and 1: what differs less is a tie
-_COLUMNS = 6  # name, finding, x, y, width, height; NIH's lines end in three empty ones
+THRESHOLDS = {"IoU": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7), "IoBB": (0.1, 0.25, 0.5, 0.75, 0.9)}
+"""T(IoU) and T(IoBB): an overlap above it makes a detected box correct."""
+
+# A region goes on across a corner. The paper does not say how regions are connected.
+_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
 
-class Box(NamedTuple):
-    """A rectangle in pixels of a 1024 x 1024 image: upper left corner, width and height."""
+class Overlaps(NamedTuple):
+    """How D boxes detected in a heat map and the G annotated boxes of its finding overlap."""
 
-    x: float
-    y: float
-    w: float
-    h: float
+    iou: np.ndarray
+    """(D, G): intersection over union."""
+    iobb: np.ndarray
+    """(D, G): intersection over the area of the detected box."""
 
+    def of(self, measure: str) -> np.ndarray:
+        """Return the overlaps by a name in `THRESHOLDS`."""
+        return {"IoU": self.iou, "IoBB": self.iobb}[measure]
 
-Boxes = Mapping[tuple[str, int], Sequence[Box]]
-"""(file name, column number of the finding) -> where it is seen on that radiograph."""
-
-
-def read_boxes(path: Path) -> dict[tuple[str, int], list[Box]]:
-    """Read NIH's ``BBox_List_2017.csv``: a line a box, and several lines where a finding is seen twice.
-
-    Returns:
-        What `Boxes` says.
-
-    Raises:
-        InputError: it is missing, empty or no table of boxes, or a line names an unknown finding or holds no
-            box.
-    """
-    columns = {BOX_NAMES.get(finding, finding): column for column, finding in enumerate(FINDINGS)}
-    columns |= {finding: column for column, finding in enumerate(FINDINGS)}
-    boxes: dict[tuple[str, int], list[Box]] = {}
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            next(lines, None)  # its header names two of six columns
-            for line in filter(None, lines):
-                where = f"line {lines.line_num} of {path}"
-                if len(line) < _COLUMNS:
-                    raise InputError(
-                        f"{where} has {len(line)} columns; name, finding, x, y, w, h are expected."
-                    )
-                name, finding = line[0], line[1]
-                if finding not in columns:
-                    raise InputError(
-                        f"{where} names the finding {finding!r}, which is none of the {len(FINDINGS)}."
-                    )
-                boxes.setdefault((name, columns[finding]), []).append(_box(line[2:_COLUMNS], where))
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no box list {path}; NIH publishes BBox_List_2017.csv beside its images, and "
-            "ChestX-ray14/make-phantoms.py writes one."
-        ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"the box list {path} cannot be read ({error}).") from None
-    if not boxes:
-        raise InputError(f"the box list {path} holds no box.")
-    return boxes
+    def best(self, measure: str) -> float:
+        """Return the largest overlap of any two boxes, 0 where nothing was detected."""
+        return float(self.of(measure).max(initial=0.0))
 
 
-def to_box_coordinates(place: np.ndarray | float, image_size: int) -> np.ndarray | float:
-    """Return where a place in the centre crop lies on the full radiograph, along either axis.
-
-    Args:
-        place: pixels from the crop's edge: 0 the edge itself, 0.5 the first pixel's centre.
-        image_size: S, side of the crop.
-
-    Returns:
-        Pixels of a 1024 x 1024 image.
-    """
-    return (place + crop_start(image_size)) * BOX_SIDE / read_side(image_size)
-
-
-def to_crop(place: np.ndarray | float, image_size: int) -> np.ndarray | float:
-    """Undo `to_box_coordinates`."""
-    return place * read_side(image_size) / BOX_SIDE - crop_start(image_size)
-
-
-def crop_start(image_size: int) -> int:
-    """Return the first pixel, along either axis, that the centre crop keeps of a radiograph as it is read."""
-    return centre_start(read_side(image_size), image_size)
-
-
-def inside(boxes: Sequence[Box], image_size: int) -> np.ndarray:
-    """Return which pixels of the radiograph as it is read lie in any of the boxes.
-
-    Args:
-        boxes: of one finding.
-        image_size: S, side of the crop that the network sees.
-
-    Returns:
-        (R, R) bool.
-    """
-    side = read_side(image_size)
-    centres = (np.arange(side) + 0.5) * BOX_SIDE / side
-    union = np.zeros((side, side), bool)
-    for x, y, w, h in boxes:
-        union |= ((centres >= y) & (centres < y + h))[:, None] & ((centres >= x) & (centres < x + w))
-    return union
-
-
-def scores(heat: np.ndarray, boxes: Sequence[Box]) -> dict[str, float]:
-    """Compare one map with the boxes of its finding.
+def detect_boxes(heat: np.ndarray) -> list[Box]:
+    """Return the bounding boxes of the connected regions above each of `HEAT_LEVELS`.
 
     Args:
         heat: (S, S), 0 to 1, over the centre crop.
-        boxes: of the finding that the map was made for.
 
     Returns:
-        ``pointing``: whether the map's maximum lies in a box, without any tolerance (Zhang et al. 2018,
-        "Top-down Neural Attention by Excitation Backprop", IJCV 126, who allow 15 pixels); of several equal
-        maxima the share that does. ``chance``: what a random pixel of the crop would score. ``centre``: what
-        the crop's middle would score. ``IoU``: area shared by the map above `IOU_SHARE` of its maximum and
-        the union of the boxes, over the area of both; box parts outside the crop count as missed.
+        Boxes on the full radiograph, none twice; no box where the map is 0 everywhere.
     """
-    image_size = heat.shape[-1]
-    whole = inside(boxes, image_size)
-    start = crop_start(image_size)
-    seen = whole[start : start + image_size, start : start + image_size]
-    highest = heat.max()
-    looked_at = heat >= IOU_SHARE * highest if highest > 0 else np.zeros_like(seen)
-    union = whole.sum() + looked_at.sum() - (seen & looked_at).sum()
-    middle = slice((image_size - 1) // 2, image_size // 2 + 1)  # of an even side the middle is four pixels
-    return {
-        POINTING: float(seen[heat >= highest - _EQUAL].mean()),
-        CHANCE: float(seen.mean()),
-        CENTRE: float(seen[middle, middle].mean()),
-        IOU: float((seen & looked_at).sum() / union) if union else math.nan,
-    }
+    boxes = []
+    for level in HEAT_LEVELS:
+        regions, _ = ndimage.label(255 * heat > level, structure=_NEIGHBOURS)
+        for rows, columns in ndimage.find_objects(regions):
+            edges = np.array([columns.start, rows.start, columns.stop, rows.stop], dtype=float)
+            left, top, right, bottom = to_box_coordinates(edges, heat.shape[-1]).tolist()
+            boxes.append(Box(left, top, right - left, bottom - top))
+    return list(dict.fromkeys(boxes))
 
 
-def table(
-    findings: Sequence[int], patients: Sequence[str], scored: Sequence[Mapping[str, float]], seed: int = 0
-) -> pd.DataFrame:
-    """Average the scores of many maps, a row a finding that has any, and last their mean over the findings.
+def measure_overlaps(detected: Sequence[Box], annotated: Sequence[Box]) -> Overlaps:
+    """Measure the overlap of each detected box with each annotated box.
 
     Args:
-        findings: column number of the finding, of each map.
-        patients: whose radiograph it is.
-        scored: what `scores` returned.
-        seed: fixes the draws of patients for the interval.
+        detected: D boxes.
+        annotated: G boxes.
+    """
+    found = np.array(detected, dtype=float).reshape(-1, 1, 4)  # (D, 1, 4)
+    truth = np.array(annotated, dtype=float).reshape(1, -1, 4)  # (1, G, 4)
+    start = np.maximum(found[..., :2], truth[..., :2])
+    end = np.minimum(found[..., :2] + found[..., 2:], truth[..., :2] + truth[..., 2:])
+    shared = (end - start).clip(min=0).prod(axis=-1)  # (D, G)
+    found_area, true_area = found[..., 2:].prod(axis=-1), truth[..., 2:].prod(axis=-1)
+    return Overlaps(shared / (found_area + true_area - shared), shared / found_area)
+
+
+def table(findings: Sequence[int], overlaps: Sequence[Overlaps]) -> pd.DataFrame:
+    """Summarise the localization of many heat maps at each threshold.
+
+    Accuracy is the share of annotated boxes that at least one detected box of their finding overlaps by more
+    than the threshold. AFP is the average number of false positives: detected boxes that overlap no annotated
+    box by more than the threshold, for each map of a radiograph with the finding. The accuracies compare with
+    the paper's. Its AFP does not: it also counts maps of findings that a radiograph does not have, divides by
+    all 984 annotated boxes (its figures are multiples of 1/984), and does not say which maps it counted.
+
+    Args:
+        findings: column number of each map's finding.
+        overlaps: what `measure_overlaps` returned for each map; one annotated box at least.
 
     Returns:
-        Columns ``radiographs``, ``pointing`` with the ends of its 95 % interval, ``chance``, ``centre`` and
-        ``IoU``. A finding's interval is Wilson's, with patients for trials, because a bootstrap of few
-        radiographs that all score 0 or 1 would have no width; that of the mean is a bootstrap over patients.
+        Columns ``finding``, ``measure`` (IoU or IoBB), ``threshold``, ``radiographs``, ``boxes`` (annotated),
+        ``accuracy`` (0 to 1) and ``AFP``. After the findings comes the mean over them, called "mean".
     """
-    findings, patients = np.asarray(findings), np.asarray(patients)
-    maps = pd.DataFrame(scored, columns=list(FIGURES))
-    asked = np.unique(findings)
-    rows = maps.groupby(findings).mean()
-    people = [len(np.unique(patients[findings == one])) for one in asked]
-    low, high = _wilson(rows[POINTING].to_numpy(), np.array(people))
-    mean_low, mean_high = _bootstrapped_mean(
-        maps[POINTING].to_numpy(), np.equal.outer(findings, asked), patients, seed
-    )
-    rows = pd.concat([rows, rows.mean().to_frame().T])
-    rows.insert(0, RADIOGRAPHS, [*np.bincount(findings)[asked], len(maps)])
-    rows.insert(2, LOW, [*low, mean_low])
-    rows.insert(3, HIGH, [*high, mean_high])
-    rows.index = pd.Index([*(FINDINGS[one] for one in asked), MEAN], name="finding")
-    return rows
+    records = []
+    for finding, overlap in zip(findings, overlaps, strict=True):
+        for measure, thresholds in THRESHOLDS.items():
+            for threshold in thresholds:
+                correct = overlap.of(measure) > threshold
+                annotated, located = correct.shape[1], int(correct.any(axis=0).sum())
+                false_positives = int((~correct.any(axis=1)).sum())
+                records.append((finding, measure, threshold, 1, annotated, located, false_positives))
+    keys = ["finding", "measure", "threshold"]
+    counts = pd.DataFrame(records, columns=[*keys, "radiographs", "boxes", "located", "false positives"])
+    totals = counts.groupby(keys, sort=True).sum().reset_index()
+    totals["accuracy"] = totals["located"] / totals["boxes"]
+    totals["AFP"] = totals["false positives"] / totals["radiographs"]
+    totals["finding"] = [FINDINGS[finding] for finding in totals["finding"]]
+    by_threshold = totals.groupby(keys[1:])
+    sums, means = by_threshold[["radiographs", "boxes"]].sum(), by_threshold[["accuracy", "AFP"]].mean()
+    mean = sums.join(means).reset_index().assign(finding=MEAN)
+    columns = [*keys, "radiographs", "boxes", "accuracy", "AFP"]
+    return pd.concat([totals[columns], mean[columns]], ignore_index=True)
 
 
-def _wilson(share: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Wilson 1927, "Probable Inference, the Law of Succession, and Statistical Inference", JASA 22."""
-    z = norm.ppf((1 + LEVEL) / 2)
-    middle = (share + z**2 / (2 * trials)) / (1 + z**2 / trials)
-    reach = z / (1 + z**2 / trials) * np.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return middle - reach, middle + reach
+def as_text(rows: pd.DataFrame, figure: str) -> str:
+    """Return one figure of a `table`, a row for each finding and a column for each threshold, for a terminal.
 
-
-def _bootstrapped_mean(
-    pointing: np.ndarray, member: np.ndarray, patients: np.ndarray, seed: int
-) -> tuple[float, float]:
-    """The interval of the mean over findings; a draw that lost a finding has no mean and is left out."""
-    draws = Resamples(patients, seed=seed)
-    weights = draws.weights[draws.patient]  # (M, draws)
-    counts = member.T.astype(float) @ weights
-    hits = (member * pointing[:, None]).T @ weights
-    means = (hits / np.where(counts > 0, counts, np.nan)).mean(axis=0)
-    if np.isnan(means).all():
-        return math.nan, math.nan
-    low, high = np.nanquantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def _box(columns: Sequence[str], where: str) -> Box:
-    try:
-        box = Box(*map(float, columns))
-    except ValueError:
-        raise InputError(f"{where} holds no box; x, y, w, h are expected as numbers.") from None
-    if not all(map(math.isfinite, box)) or box.w <= 0 or box.h <= 0:
-        raise InputError(f"{where} holds no box: width and height have to be above 0.")
-    return box
+    Args:
+        rows: what `table` returned.
+        figure: ``accuracy`` or ``AFP``.
+    """
+    order = list(dict.fromkeys(rows["finding"]))
+    boxes = rows.groupby("finding")["boxes"].first()
+    wide = rows.pivot(index="finding", columns=["measure", "threshold"], values=figure).loc[order]
+    columns = [(measure, threshold) for measure, several in THRESHOLDS.items() for threshold in several]
+    heading = "".join(f"{f'T({measure})':<{5 * len(several)}}" for measure, several in THRESHOLDS.items())
+    lines = [
+        f"{'':<18} {'':>5} {heading}".rstrip(),
+        f"{figure:<18} {'boxes':>5} " + " ".join(f"{threshold:>4g}" for _, threshold in columns),
+    ]
+    for finding in order:
+        values = " ".join(f"{wide.loc[finding, column]:>4.2f}" for column in columns)
+        lines.append(f"{finding:<18} {boxes[finding]:>5} {values}")
+    return "\n".join(lines)

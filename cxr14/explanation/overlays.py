@@ -7,55 +7,56 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from cxr14.data.geometry import read_side
-from cxr14.data.nih_tables import BOX_SIDE
-from cxr14.explanation.localization import Box, crop_start
+from cxr14.data.boxes import BOX_SIDE, Box
+from cxr14.data.geometry import crop_start, read_side
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 
 SIDE = 512
-"""Pixels of an overlay: a radiograph in it is whole, and large enough to read."""
+"""Side of an overlay in pixels; it shows the whole radiograph."""
 MOST_ON_SHEET = 24
-"""Radiographs on a contact sheet: more of them than anyone looks at in one picture."""
+"""Most radiographs on a contact sheet."""
 
-_STRONGEST = 0.6  # share of colour where the map is highest: the lung beneath stays visible
+_MAX_OPACITY = 0.6  # where the map is highest: the lung beneath stays visible
 _BOX, _FRAME = (40, 200, 255), (150, 150, 150)
 _TILE = 2.3  # inches of a radiograph on the sheet
+_GAP, _CAPTION, _MARGIN = 0.1, 0.32, 0.1  # inches
 _DPI = 100
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """One radiograph, and where a network looked on it for one finding."""
+class HeatMap:
+    """The heat map of one finding on one radiograph, and what is known about the two."""
 
     name: str
+    """File name of the radiograph."""
     radiograph: np.ndarray
-    """(P, P) uint8, whole."""
+    """(P, P) uint8, the whole radiograph."""
     heat: np.ndarray
-    """(S, S), 0 to 1, over its centre crop."""
+    """(S, S), 0 to 1, over the centre crop."""
     finding: int
     """Column number."""
     probability: float
-    """What the network says of the centre crop."""
-    labelled: bool
-    """Whether the image list has the finding."""
+    """Probability of the finding that the network gives the centre crop."""
+    label: int
+    """Label of the finding in the image list, 0 or 1."""
     boxes: Sequence[Box] = ()
-    """Where the finding is seen, if that is known."""
+    """Annotated boxes of the finding, if there are any."""
 
     @property
     def caption(self) -> str:
         """Finding, probability and label."""
-        return f"{FINDINGS[self.finding]} {self.probability:.2f}, label {int(self.labelled)}"
+        return f"{FINDINGS[self.finding]} {self.probability:.2f}, label {self.label}"
 
 
 def overlay(radiograph: np.ndarray, heat: np.ndarray | None = None, boxes: Sequence[Box] = ()) -> Image.Image:
-    """Draw a map and boxes on a radiograph; a thin frame shows the part that the network saw.
+    """Draw a heat map and boxes on a radiograph; a thin frame shows the centre crop.
 
     Args:
-        radiograph: (P, P) uint8, whole.
-        heat: (S, S), 0 to 1, over its centre crop; None draws neither map nor frame.
+        radiograph: (P, P) uint8, the whole radiograph.
+        heat: (S, S), 0 to 1, over the centre crop; None draws neither map nor frame.
         boxes: of the finding.
 
     Returns:
@@ -64,78 +65,93 @@ def overlay(radiograph: np.ndarray, heat: np.ndarray | None = None, boxes: Seque
     gray = Image.fromarray(radiograph).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     picture = gray.convert("RGB")
     if heat is not None:
-        start, end = _seen(len(heat))
-        strength = Image.fromarray(heat.astype(np.float32)).resize(
-            (end - start,) * 2, Image.Resampling.BILINEAR
-        )
-        strength = np.asarray(strength).clip(0, 1)
+        start, end = _crop_edges(len(heat))
+        crop = (end - start, end - start)
+        resized = Image.fromarray(heat.astype(np.float32)).resize(crop, Image.Resampling.BILINEAR)
+        strength = np.asarray(resized).clip(0, 1)
         colour = Image.fromarray(_colours()[(strength * 255).astype(np.uint8)])
-        share = Image.fromarray((strength * 255 * _STRONGEST).astype(np.uint8))
-        picture.paste(colour, (start, start), share)
+        opacity = Image.fromarray((strength * 255 * _MAX_OPACITY).astype(np.uint8))
+        picture.paste(colour, (start, start), opacity)
         ImageDraw.Draw(picture).rectangle((start, start, end - 1, end - 1), outline=_FRAME)
     pen = ImageDraw.Draw(picture)
     for box in boxes:
-        corners = [round(place * SIDE / BOX_SIDE) for place in (box.x, box.y, box.x + box.w, box.y + box.h)]
+        corners = [round(edge * SIDE / BOX_SIDE) for edge in (box.x, box.y, box.x + box.w, box.y + box.h)]
         pen.rectangle(corners, outline=_BOX, width=3)
     return picture
 
 
-def save_overlay(path: Path, look: Look) -> None:
-    """Write a look as a PNG of SIDE x SIDE pixels.
-
-    Raises:
-        InputError: the disk does not take it.
-    """
-    with atomic_write(path) as aside:
-        overlay(look.radiograph, look.heat, look.boxes).save(aside, format="PNG")
-
-
-def contact_sheet(path: Path, looks: Sequence[Look], title: str, note: str) -> None:
-    """Draw a row a radiograph: itself, and beside it each finding that was looked for.
+def save_overlay(path: Path, heat_map: HeatMap, caution: str = "") -> None:
+    """Write an overlay as a PNG file of SIDE x SIDE pixels.
 
     Args:
-        path: the PNG that appears.
-        looks: of any number of radiographs, those of one radiograph side by side; the first `MOST_ON_SHEET`
-            radiographs are drawn.
-        title: stands on top.
-        note: what must be known to read it; stands below the title.
+        path: the PNG file.
+        heat_map: what to draw.
+        caution: a line that is drawn on the lower edge and stored as the PNG text "Caution".
 
     Raises:
-        InputError: the disk does not take it.
+        InputError: the file cannot be written.
+    """
+    picture = overlay(heat_map.radiograph, heat_map.heat, heat_map.boxes)
+    text = PngImagePlugin.PngInfo()
+    if caution:
+        pen, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
+        pen.rectangle((0, SIDE - 24, 12 + pen.textlength(caution, font), SIDE), fill="black")
+        pen.text((6, SIDE - 12), caution, fill="white", font=font, anchor="lm")
+        text.add_text("Caution", caution)
+    with atomic_write(path) as aside:
+        picture.save(aside, format="PNG", pnginfo=text)
+
+
+def save_contact_sheet(path: Path, heat_maps: Sequence[HeatMap], title: str, note: str) -> None:
+    """Draw a row for each radiograph: the radiograph, and beside it the overlay of each finding.
+
+    Args:
+        path: the PNG file.
+        heat_maps: of any number of radiographs; the first `MOST_ON_SHEET` radiographs are drawn.
+        title: stands on top, and is stored as the PNG text "Title".
+        note: explains the sheet; stands below the title.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     from matplotlib.figure import Figure
 
-    rows = _rows(looks)[:MOST_ON_SHEET]
+    rows = _by_radiograph(heat_maps)[:MOST_ON_SHEET]
     columns = 1 + max(len(row) for row in rows)
-    width, top = max(columns * (_TILE + 0.1), 7.5), 0.95
-    height = len(rows) * (_TILE + 0.32) + top
+    width = max(columns * (_TILE + _GAP), 7.5)
+    title_lines = textwrap.wrap(title, int(width * 10))
+    note_lines = textwrap.wrap(note, int(width * 15))
+    title_height, note_height = 0.22 * len(title_lines), 0.165 * len(note_lines)
+    top = 2 * _MARGIN + title_height + note_height
+    height = len(rows) * (_TILE + _CAPTION) + top
     figure = Figure((width, height), facecolor="white")
-    figure.text(0.1 / width, 1 - 0.1 / height, title, size=12, weight="bold", va="top")
-    told = textwrap.fill(note, int(width * 15))
-    figure.text(0.1 / width, 1 - 0.37 / height, told, size=8.5, color="#444", va="top", linespacing=1.3)
+    left, below = _MARGIN / width, 1 - (_MARGIN + title_height) / height
+    figure.text(left, 1 - _MARGIN / height, "\n".join(title_lines), size=12, weight="bold", va="top")
+    figure.text(left, below, "\n".join(note_lines), size=8.5, color="#444", va="top", linespacing=1.3)
     for number, row in enumerate(rows):
-        bottom = height - top - (number + 1) * (_TILE + 0.32) + 0.05
+        bottom = height - top - (number + 1) * (_TILE + _CAPTION) + 0.05
         tiles = [(row[0].name, overlay(row[0].radiograph))]
-        tiles += [(look.caption, overlay(look.radiograph, look.heat, look.boxes)) for look in row]
+        for one in row:
+            tiles.append((one.caption.replace("_", " "), overlay(one.radiograph, one.heat, one.boxes)))
         for column, (caption, picture) in enumerate(tiles):
-            left = 0.1 + column * (_TILE + 0.1)
+            left = _MARGIN + column * (_TILE + _GAP)
             axes = figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
             axes.imshow(picture, interpolation="antialiased")
             axes.set_axis_off()
-            axes.set_title(caption.replace("_", " ") if column else caption, size=8, loc="left", pad=3)
+            axes.set_title(caption, size=8, loc="left", pad=3)
     with atomic_write(path) as aside:
-        figure.savefig(aside, format="png", dpi=_DPI)
+        figure.savefig(aside, format="png", dpi=_DPI, metadata={"Title": title})
 
 
-def _rows(looks: Sequence[Look]) -> list[list[Look]]:
-    rows: dict[str, list[Look]] = {}
-    for look in looks:
-        rows.setdefault(look.name, []).append(look)
+def _by_radiograph(heat_maps: Sequence[HeatMap]) -> list[list[HeatMap]]:
+    rows: dict[str, list[HeatMap]] = {}
+    for one in heat_maps:
+        rows.setdefault(one.name, []).append(one)
     return list(rows.values())
 
 
-def _seen(image_size: int) -> tuple[int, int]:
-    """First and last edge, in pixels of the overlay, of the crop that the network saw."""
+def _crop_edges(image_size: int) -> tuple[int, int]:
+    """Return the first and last edge of the centre crop, in pixels of the overlay."""
     side, start = read_side(image_size), crop_start(image_size)
     return round(start * SIDE / side), round((start + image_size) * SIDE / side)
 
@@ -144,5 +160,5 @@ def _seen(image_size: int) -> tuple[int, int]:
 def _colours() -> np.ndarray:
     from matplotlib import colormaps
 
-    # Yellow to red: seen on the dark lung and on the bright heart alike, and no gray of the radiograph's own.
+    # Yellow to red differs from the radiograph's gray on the dark lung and on the bright heart alike.
     return colormaps["YlOrRd"](np.linspace(0.2, 0.9, 256), bytes=True)[:, :3]

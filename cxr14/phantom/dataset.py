@@ -21,7 +21,7 @@ from PIL import Image, PngImagePlugin
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from cxr14.data.nih_tables import BOX_NAMES
+from cxr14.data.boxes import BOX_NAMES
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS, NO_FINDING
@@ -127,7 +127,7 @@ def _draw(index: int, images: Path, settings: dict[str, object], difficulty: Dif
         "sex": phantom.patient.sex,
         "age": phantom.patient.age,
         "view": phantom.view,
-        "boxes": [[box.finding, box.x, box.y, box.w, box.h] for box in phantom.boxes],
+        "boxes": [[finding, *box] for finding, boxes in phantom.boxes.items() for box in boxes],
     }
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "Synthetic chest radiograph: a drawing, not a patient.")

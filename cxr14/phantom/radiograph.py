@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cxr14.data.nih_tables import BOX_SIDE
+from cxr14.data.boxes import BOX_SIDE, Box
 from cxr14.findings import FINDINGS
 from cxr14.phantom import acquisition, mimics, tissue, vessels
 from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
@@ -35,33 +35,22 @@ _STREAMS = (
 
 
 @dataclass(frozen=True)
-class Box:
-    """Where a sign was drawn, in pixels of a 1024 x 1024 image: upper left corner, width and height."""
-
-    finding: str
-    x: float
-    y: float
-    w: float
-    h: float
-
-
-@dataclass(frozen=True)
 class Phantom:
-    """A synthetic radiograph and all that is known of it.
+    """A synthetic radiograph with its ground truth.
 
     Attributes:
         image: (S, S) uint8, bright where the body attenuates.
         findings: (14,) bool, what was drawn.
-        labels: (14,) bool, what a fallible reader reports.
-        boxes: where the signs are; a finding may have several.
-        patient: sex and age are the same on all radiographs of one patient.
-        view: PA standing or AP in bed.
+        labels: (14,) bool, the findings with label noise.
+        boxes: finding -> the boxes of its signs; a finding may have several, or none on the image.
+        patient: the same on all radiographs of one patient.
+        view: PA (standing) or AP (in bed).
     """
 
     image: np.ndarray
     findings: np.ndarray
     labels: np.ndarray
-    boxes: tuple[Box, ...]
+    boxes: dict[str, list[Box]]
     patient: Patient
     view: str
 
@@ -111,7 +100,7 @@ def render(
         image=(255 * np.clip(gray, 0.0, 1.0) + 0.5).astype(np.uint8),
         findings=np.asarray(findings, dtype=bool),
         labels=labels,
-        boxes=tuple(_boxes(footprints)),
+        boxes=_boxes(footprints),
         patient=patient,
         view="AP" if body.ap else "PA",
     )
@@ -156,10 +145,11 @@ def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance
     return blur(total, 0.0028)
 
 
-def _boxes(footprints: list[tuple[str, Field]]) -> list[Box]:
-    drawn = [(finding, bounds(footprint)) for finding, footprint in footprints]
-    return [
-        Box(finding, *(round(side * BOX_SIDE, 1) for side in box))
-        for finding, box in drawn
-        if box is not None
-    ]
+def _boxes(footprints: list[tuple[str, Field]]) -> dict[str, list[Box]]:
+    boxes: dict[str, list[Box]] = {}
+    for finding, footprint in footprints:
+        extent = bounds(footprint)
+        if extent is not None:
+            box = Box(*(round(length * BOX_SIDE, 1) for length in extent))
+            boxes.setdefault(finding, []).append(box)
+    return boxes
