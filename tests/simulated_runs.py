@@ -1,5 +1,6 @@
-"""Runs as the test scripts leave them, made up in moments: no network, no radiograph."""
+"""Simulated predictions in the files that the test scripts write, without a network or a radiograph."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,24 @@ NETWORKS = {
 
 
 def simulate_list(radiographs: int, seed: int, shares=SHARES) -> tuple[np.ndarray, ...]:
-    """Return patients, labels and what all networks see in the radiographs."""
+    """Return patients, labels and the noise that all networks share."""
     draw = np.random.default_rng(seed)
     patients = np.sort(draw.integers(max(radiographs // 9, 2), size=radiographs)) + seed * 10**6
     labels = (draw.random((radiographs, len(FINDINGS))) < shares).astype(np.uint8)
     return patients, labels, draw.normal(size=labels.shape)
+
+
+def simulate_history(distance: float, epochs: int = 8, speed: float = 1.2) -> list[dict[str, float]]:
+    """Return a training log whose validation AUROC approaches 0.5 + distance / 4; a low speed still rises."""
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": 0.3 / epoch**0.5 + 0.02,
+            "val_loss": 0.3 / epoch**0.4 + 0.01 * max(0, epoch - 5),
+            "val_auroc": 0.5 + distance / 4 * (1 - np.exp(-epoch * speed)) - 0.001 * max(0, epoch - 5),
+        }
+        for epoch in range(1, epochs + 1)
+    ]
 
 
 def save_run(
@@ -37,18 +51,24 @@ def save_run(
     radiographs: int = 300,
     distance: float | None = None,
     kind: str = "synthetic",
-    seed: int = 0,
+    seed: int | None = 0,
     test_seed: int = 1,
     shares=SHARES,
     with_val: bool = True,
+    epochs: int = 8,
+    settings: dict[str, object] | None = None,
     **about,
 ) -> None:
-    """Leave one run's predictions in `folder`; a taught student lies a quarter of the way to its teacher."""
+    """Save one run's predictions in `folder`; a taught student lies a quarter of the way to its teacher.
+
+    `settings` are added to those of the training; any other keyword replaces what the run records under that
+    name, and None leaves it out.
+    """
     parameters, macs, latency, own = NETWORKS[network]
     if distance is None:
         distance = own + (0.25 * (NETWORKS[teacher][3] - own) + 0.05 if teacher else 0)
-    noise = np.random.default_rng([seed, *f"{network}{teacher}".encode()])
-    told = {
+    noise = np.random.default_rng([seed or 0, *f"{network}{teacher}".encode()])
+    recorded = {
         "kind": kind,
         "parameters": parameters,
         "macs": macs,
@@ -57,20 +77,15 @@ def save_run(
         "crops": 10,
         "device": "cpu",
         "seed": seed,
-        "epoch": 5,
+        "epoch": min(epochs, 5),
         "splits": {"train": "a" * 64, "val": "b" * 64},
-        "settings": {"distill_loss": "bernoulli"} if teacher else {},
+        "settings": _training_settings(folder, teacher, seed, epochs) | (settings or {}),
         "versions": {"python": "3.11.2", "torch": "2.11.0"},
-        "history": [
-            {
-                "epoch": epoch,
-                "train_loss": 0.3 / epoch**0.5 + 0.02,
-                "val_loss": 0.3 / epoch**0.4 + 0.01 * max(0, epoch - 5),
-                "val_auroc": 0.5 + distance / 4 * (1 - np.exp(-epoch / 2)) - 0.004 * max(0, epoch - 5),
-            }
-            for epoch in range(1, 9)
-        ],
+        "history": simulate_history(distance, epochs),
+        "threshold_rule": "youden",
+        "target_sensitivity": None,
     }
+    checkpoint = hashlib.sha256(f"{network} {teacher} {seed}".encode()).hexdigest()
     for split, list_seed in ((VALIDATION, 1000 + test_seed), (TEST, test_seed)):
         if split == VALIDATION and not with_val:
             continue
@@ -85,14 +100,31 @@ def save_run(
             split=split,
             network=network,
             teacher=teacher,
-            checkpoint_fingerprint=f"{abs(hash((network, teacher, seed))):064x}"[-64:],
+            checkpoint_fingerprint=checkpoint,
             list_fingerprint=f"{list_seed:04d}{radiographs:06d}" + "0" * 54,
-            about={key: value for key, value in (told | about).items() if value is not None},
+            about={key: value for key, value in (recorded | about).items() if value is not None},
         ).save(folder / f"predictions-{split}.npz")
 
 
+def _training_settings(folder: Path, teacher: str | None, seed: int | None, epochs: int) -> dict[str, object]:
+    settings = {
+        "ckpt_path": str(folder / "model.pth"),
+        "num_epochs": epochs,
+        "learning_rate": 1e-3,
+        "batch_size": 64,
+        "image_size": 224,
+        "smallest_crop": 0.5,
+        "ema_decay": 0.0,
+        "pretrained": True,
+        "seed": seed,
+    }
+    if teacher is None:
+        return settings | {"init_checkpoint": None}
+    return settings | {"student_ckpt_path": None, "distill_loss": "bernoulli", "temperature": 2.0}
+
+
 def save_study(results: Path, **how) -> None:
-    """Leave the whole study: five networks, five taught students, and a second loss for one of them."""
+    """Save the whole study: five networks, five taught students, and a second loss for one of them."""
     for network in NETWORKS:
         save_run(results / network, network, **how)
         save_run(results / "6-Distilling-to-EEEA-Net-C2" / f"kd{network[0]}", teacher=network, **how)

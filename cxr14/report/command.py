@@ -1,4 +1,4 @@
-"""What compare-results.py calls: read all runs, measure, write the report and print its tables."""
+"""The entry of compare-results.py: read all predictions, compute, write the report, print its tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,52 +6,56 @@ from pathlib import Path
 import pandas as pd
 
 from cxr14.files import atomic_write
-from cxr14.report import figures, main_tables, page, results, style, wording
+from cxr14.report import figures, gain_tables, main_tables, page, results, style
 from cxr14.report.csv_table import csv_table
+from cxr14.report.headline import cautions, headline
+from cxr14.report.reading import read_sections
 from cxr14.report.results import SectionResults
-from cxr14.report.runs import read_sections
+from cxr14.report.table import Table, escaped
 from cxr14.settings import CompareSettings
 
 REPORT, MARKDOWN, TABLE, FIGURE = "report.html", "comparison.md", "comparison.csv", "comparison{number}.png"
 
 
 def compare(settings: CompareSettings) -> None:
-    """Read all results, write the report and print its tables: what compare-results.py does.
+    """Read all results, write the report and print its main tables: what compare-results.py does.
 
     Raises:
-        InputError: there are no results, or a file is damaged.
+        InputError: there are no predictions, or a file is damaged.
     """
     sections = read_sections(settings.results_dir)
-    gathered = [results.gather(section, settings.resamples, settings.seed) for section in sections]
-    for measured in gathered:
-        print(_told(measured))
-    written = _write(gathered, settings)
-    print(
-        "The report is " + "; beside it are ".join((str(written[0]), ", ".join(p.name for p in written[1:])))
-    )
+    measured = [results.measure(section, settings.resamples, settings.seed) for section in sections]
+    for each in measured:
+        parts = [headline(each), *(table.text() for table in _tables(each)), *cautions(each)]
+        print("\n" + "\n\n\n".join(parts) + "\n")
+    report, *others = _write(measured, settings)
+    print(f"The report is {report}; beside it are {', '.join(path.name for path in others)}")
 
 
-def _told(measured: SectionResults) -> str:
-    parts = [main_tables.study_table(measured).text(), main_tables.finding_table(measured).text()]
-    parts += [main_tables.gain_table(measured).text()] if measured.gains else []
-    return "\n" + "\n\n\n".join((wording.main_finding(measured), *parts, *wording.cautions(measured))) + "\n"
+def _tables(measured: SectionResults) -> list[Table]:
+    tables = [main_tables.study_table(measured), main_tables.finding_table(measured)]
+    if measured.gains:
+        tables.append(gain_tables.gain_table(measured))
+    if measured.section.has_several_seeds:
+        tables.append(main_tables.seed_table(measured))
+    return tables
 
 
-def _write(gathered: Sequence[SectionResults], settings: CompareSettings) -> list[Path]:
-    """Write all files, the report last, so that what it points to is there."""
+def _write(measured: Sequence[SectionResults], settings: CompareSettings) -> list[Path]:
+    """Write all files, the report last, so that a complete report has all files beside it."""
     with style.report_style():
-        report = page.render(gathered, settings.resamples, settings.seed)
-        pictures = [figures.titled(figures.before_and_after(measured)) for measured in gathered]
+        report = page.render(measured, settings.resamples, settings.seed)
+        drawn = [figures.with_title(figures.before_and_after(each)) for each in measured]
     folder = settings.results_dir
     paths = [folder / REPORT, folder / MARKDOWN, folder / TABLE]
-    for number, picture in enumerate(pictures, start=1):
+    for number, figure in enumerate(drawn, start=1):
         paths.append(folder / FIGURE.format(number=f"-{number}" if number > 1 else ""))
         with atomic_write(paths[-1]) as aside:
-            picture.savefig(aside, format="png", dpi=160, facecolor=style.GROUND)
+            figure.savefig(aside, format="png", dpi=160, facecolor=style.GROUND)
     with atomic_write(folder / TABLE) as aside:
-        pd.concat([csv_table(measured) for measured in gathered]).to_csv(aside, index=False)
+        pd.concat([csv_table(each) for each in measured]).to_csv(aside, index=False)
     with atomic_write(folder / MARKDOWN) as aside:
-        aside.write_text("\n\n".join(map(_markdown, gathered)) + "\n", encoding="utf-8")
+        aside.write_text("\n\n".join(map(_markdown, measured)) + "\n", encoding="utf-8")
     with atomic_write(folder / REPORT) as aside:
         aside.write_text(report, encoding="utf-8")
     return paths
@@ -59,9 +63,7 @@ def _write(gathered: Sequence[SectionResults], settings: CompareSettings) -> lis
 
 def _markdown(measured: SectionResults) -> str:
     section = measured.section
-    parts = [f"## {section.titled('Networks alone and taught')}", wording.main_finding(measured)]
-    parts += [section.worth] if section.worth else []
-    parts += [f"> {caution}" for caution in wording.cautions(measured)]
-    parts += [main_tables.study_table(measured).markdown(), main_tables.finding_table(measured).markdown()]
-    parts += [main_tables.gain_table(measured).markdown()] if measured.gains else []
-    return "\n\n".join(parts)
+    parts = [f"## {escaped(section.titled(page.TITLE))}", escaped(headline(measured))]
+    parts += [escaped(section.limit)] if section.limit else []
+    parts += [f"> {escaped(caution)}" for caution in cautions(measured)]
+    return "\n\n".join(parts + [table.markdown() for table in _tables(measured)])

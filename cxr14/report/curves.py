@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves, with no more points than an eye can tell apart."""
+"""ROC and precision-recall curves, reduced to as many points as a screen can show."""
 
 from collections.abc import Callable
 
@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from cxr14.report import style
-from cxr14.report.panels import Drawing, legend, panels, run_keys
+from cxr14.report.formatting import readable
+from cxr14.report.panels import Drawing, arm_keys, legend, panels
 from cxr14.report.results import SectionResults
-from cxr14.report.wording import readable
 
 MOST_POINTS = 200
 
@@ -21,10 +21,10 @@ def roc(labels: np.ndarray, scores: np.ndarray, most: int = MOST_POINTS) -> tupl
     Args:
         labels: (N,), 0 or 1, both present.
         scores: (N,), any finite numbers.
-        most: of the curve's points that are kept.
+        most: number of points to keep.
 
     Returns:
-        False positive rate and true positive rate, up to (most,) each, from (0, 0) to (1, 1).
+        False-positive rate and true-positive rate, up to (most,) each, from (0, 0) to (1, 1).
     """
     false_rate, true_rate, _ = roc_curve(labels, scores)
     return thinned(false_rate, true_rate, most)
@@ -35,12 +35,12 @@ def precision_recall(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return recall and precision of one finding, recall rising; arguments as in `roc`."""
     precision, recall, _ = precision_recall_curve(labels, scores, drop_intermediate=True)
-    # scikit-learn's last point, precision 1 at recall 0, stands for no threshold.
+    # scikit-learn's last point, precision 1 at recall 0, belongs to no threshold.
     return thinned(recall[-2::-1], precision[-2::-1], most)
 
 
 def thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most `most` of a curve's points, evenly along its way, both ends among them.
+    """Return at most `most` of a curve's points, evenly spaced along it, with both ends.
 
     Args:
         x, y: (P,) each, 0 to 1.
@@ -48,53 +48,53 @@ def thinned(x: np.ndarray, y: np.ndarray, most: int) -> tuple[np.ndarray, np.nda
     """
     if len(x) <= most:
         return x, y
-    way = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
-    kept = np.unique(np.searchsorted(way, np.linspace(0, way[-1], most)).clip(0, len(x) - 1))
+    length = np.concatenate([[0.0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])
+    kept = np.unique(np.searchsorted(length, np.linspace(0, length[-1], most)).clip(0, len(x) - 1))
     kept[-1] = len(x) - 1
     return x[kept], y[kept]
 
 
 def roc_curves(results: SectionResults) -> Drawing:
-    """Draw the ROC curve of each finding and run."""
+    """Draw the ROC curve of each finding and arm."""
     title = results.section.titled("ROC curves")
 
-    def furnish(axes: Axes, _: float) -> None:
+    def draw_reference(axes: Axes, _: float) -> None:
         axes.plot([0, 1], [0, 1], color=style.RULE, linewidth=1)
 
     return Drawing(
         title,
-        f"{title}. A panel a finding, a line a network; the area under each line is its AUROC in the table.",
-        _curve_grid(results, roc, furnish, ("1 − specificity", "sensitivity")),
+        f"{title}. One panel for each finding, one line for each run; the area under a line is its AUROC.",
+        _curve_grid(results, roc, draw_reference, ("1 − specificity", "sensitivity")),
     )
 
 
 def precision_recall_curves(results: SectionResults) -> Drawing:
-    """Draw the precision-recall curve of each finding and run."""
+    """Draw the precision-recall curve of each finding and arm."""
     title = results.section.titled("Precision-recall curves")
 
-    def furnish(axes: Axes, prevalence: float) -> None:
+    def draw_reference(axes: Axes, prevalence: float) -> None:
         axes.axhline(prevalence, color=style.RULE, linewidth=1)
 
     return Drawing(
         title,
-        f"{title}. A panel a finding, a line a network; the gray line is the share of positives.",
-        _curve_grid(results, precision_recall, furnish, ("recall (sensitivity)", "precision")),
+        f"{title}. One panel for each finding, one line for each run; gray: the share of positives.",
+        _curve_grid(results, precision_recall, draw_reference, ("recall (sensitivity)", "precision")),
     )
 
 
 def _curve_grid(
     results: SectionResults,
     curve: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
-    furnish: Callable[[Axes, float], None],
+    draw_reference: Callable[[Axes, float], None],
     axis_names: tuple[str, str],
 ) -> Figure:
     section = results.section
-    look = style.run_styles(section)
+    styles = style.arm_styles(section)
     labels = section.example.labels
 
     def draw(axes: Axes, index: int) -> None:
         positives = labels[:, index]
-        furnish(axes, positives.mean())
+        draw_reference(axes, positives.mean())
         axes.set_title(readable(section.example.findings[index]))
         axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
         axes.set(xlabel=axis_names[0], ylabel=axis_names[1])
@@ -105,12 +105,13 @@ def _curve_grid(
                 0.5, 0.5, "undefined: one class only", ha="center", va="center", color=style.MUTED, fontsize=8
             )
             return
-        for run in section.runs:
-            x, y = curve(positives, run.test.probabilities[:, index])
-            axes.plot(
-                x, y, color=look[run].colour, linestyle=look[run].dash, linewidth=0.75 * look[run].width
-            )
+        for arm, arm_style in styles.items():
+            colour, dash, width = arm_style[:3]
+            for run in arm.runs:
+                x, y = curve(positives, run.test.probabilities[:, index])
+                alpha = 1 if len(arm.runs) == 1 else 0.5
+                axes.plot(x, y, color=colour, linestyle=dash, linewidth=0.75 * width, alpha=alpha)
 
     drawn = panels(range(len(section.example.findings)), draw, height=2.15)
-    legend(drawn, run_keys(results))
+    legend(drawn, arm_keys(results))
     return drawn

@@ -1,4 +1,4 @@
-"""report.html: one file that holds everything it shows, and asks nothing of a network."""
+"""report.html: one file that contains all it shows and loads nothing from a network."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +9,28 @@ from markupsafe import Markup
 
 from cxr14.evaluation import metrics
 from cxr14.evaluation.bootstrap import LEVEL
-from cxr14.report import curves, figures, main_tables, run_tables, style, svg, wording
+from cxr14.report import (
+    curves,
+    figures,
+    formatting,
+    gain_tables,
+    main_tables,
+    run_tables,
+    style,
+    training_figures,
+)
+from cxr14.report.conditions import PLATEAU_GAIN
+from cxr14.report.headline import cautions, headline
 from cxr14.report.results import AVERAGE_PRECISION, SectionResults
+from cxr14.report.svg import as_svg
 
+TITLE = "Networks alone and taught"
 _TEMPLATES = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Shown:
-    """A figure as the page holds it."""
+class PageFigure:
+    """A figure as the template shows it."""
 
     title: str
     alt: str
@@ -29,8 +42,8 @@ def render(sections: Sequence[SectionResults], resamples: int, seed: int) -> str
 
     Args:
         sections: one for each test list.
-        resamples: how often patients were drawn.
-        seed: of the draws.
+        resamples: number of resamples of the patients.
+        seed: of the resamples.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
@@ -41,12 +54,13 @@ def render(sections: Sequence[SectionResults], resamples: int, seed: int) -> str
     )
     return environment.get_template("page.html").render(
         sections=[_content(results, number) for number, results in enumerate(sections, start=1)],
-        title="Networks alone and taught",
+        title=TITLE,
         resamples=f"{resamples:,}",
         seed=seed,
-        level=wording.LEVEL_TEXT,
+        level=formatting.LEVEL_TEXT,
         one_in=round(1 / (1 - LEVEL)),
         bins=metrics.CALIBRATION_BINS,
+        plateau_gain=PLATEAU_GAIN,
         study_threshold=metrics.STUDY_THRESHOLD,
         colours=style.COLOURS,
         css=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
@@ -56,25 +70,27 @@ def render(sections: Sequence[SectionResults], resamples: int, seed: int) -> str
 def _content(results: SectionResults, number: int) -> dict[str, object]:
     """Return all that the template shows of one test list."""
     section = results.section
-    first_taught = next((each.taught for each in section.teachings), section.runs[0])
-    has_validation = any(measured.chosen for measured in results.measured.values())
+    first_taught = next((teaching.taught.runs[0] for teaching in section.teachings), section.runs[0])
+    has_validation = any(measured.validated for measured in results.runs.values())
+    is_taught = bool(results.gains)
     drawings = {
         "before_after": figures.before_and_after(results),
-        "forest": figures.forest(results) if results.gains else None,
+        "forest": figures.forest(results) if is_taught else None,
+        "learning": training_figures.learning_curves(results),
         "roc": curves.roc_curves(results),
         "precision_recall": curves.precision_recall_curves(results),
         "cost": figures.cost(results),
         "reliability": figures.reliability(results) if has_validation else None,
-        "training": figures.training(results),
+        "training": training_figures.training(results),
     }
     return {
         "number": number,
         "section": section,
-        "finding": wording.main_finding(results),
-        "cautions": wording.cautions(results),
+        "headline": headline(results),
+        "cautions": cautions(results),
         "tiles": _tiles(results),
         "figures": {
-            name: Shown(drawing.title, drawing.alt, Markup(svg.as_svg(drawing.figure, f"{name}-{number}")))
+            name: PageFigure(drawing.title, drawing.alt, Markup(as_svg(drawing.figure, f"{name}-{number}")))
             if drawing
             else None
             for name, drawing in drawings.items()
@@ -82,13 +98,14 @@ def _content(results: SectionResults, number: int) -> dict[str, object]:
         "study": main_tables.study_table(results),
         "per_finding": main_tables.finding_table(results),
         "precision": main_tables.finding_table(results, AVERAGE_PRECISION),
-        "gains": main_tables.gain_table(results) if results.gains else None,
-        "gain_findings": main_tables.gain_finding_table(results) if results.gains else None,
+        "seeds": main_tables.seed_table(results) if section.has_several_seeds else None,
+        "gains": gain_tables.gain_table(results) if is_taught else None,
+        "gain_findings": gain_tables.gain_finding_table(results) if is_taught else None,
         "summary": run_tables.summary_table(results),
         "operating": [
             (run.name, run_tables.operating_table(results, measured), run is first_taught)
-            for run, measured in results.measured.items()
-            if measured.chosen
+            for run, measured in results.runs.items()
+            if measured.validated
         ],
         "calibration": run_tables.calibration_table(results) if has_validation else None,
         "provenance": run_tables.provenance_table(results),
@@ -96,15 +113,19 @@ def _content(results: SectionResults, number: int) -> dict[str, object]:
 
 
 def _tiles(results: SectionResults) -> list[tuple[str, str, str]]:
-    """Return name, figure and interval of student, taught student and difference, where one was taught."""
+    """Return name, value and interval of student, taught student, difference and teacher, if there is one."""
     if len(results.gains) != 1:
         return []
-    gain = results.gains[0]
-    tiles = []
-    for run in (gain.teaching.alone, gain.teaching.taught, gain.teaching.teacher):
-        if run is not None:
-            mean = results.measured[run].auroc.macro().interval()
-            name = run.name if run is not gain.teaching.teacher else f"{run.name}, the teacher"
-            tiles.append((name, wording.figure(mean.value), wording.span(mean)))
-    tiles.insert(2, ("What teaching adds", wording.signed(gain.macro.value), wording.span(gain.macro)))
+    gain, teaching = results.gains[0], results.gains[0].teaching
+    alone, taught = (each.macro().interval() for each in (gain.alone, gain.taught))
+    difference = "What teaching adds" if teaching.is_fair and teaching.is_rising is False else "Difference"
+    tiles = [
+        (teaching.alone.name, formatting.figure(alone.value), formatting.span(alone)),
+        (teaching.taught.name, formatting.figure(taught.value), formatting.span(taught)),
+        (difference, formatting.signed(gain.macro.value), formatting.span(gain.macro)),
+    ]
+    if teaching.teacher is not None:
+        mean = results.arms[teaching.teacher].auroc.macro().interval()
+        name = f"{teaching.teacher.name}, the teacher"
+        tiles.append((name, formatting.figure(mean.value), formatting.span(mean)))
     return tiles

@@ -1,4 +1,4 @@
-"""What the figures share: panels in rows, keys beneath them, and words for those who cannot see."""
+"""What the figures share: panels in rows, legends, and alternative text."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cxr14.report import style
 from cxr14.report.results import SectionResults
+from cxr14.report.style import INK, WIDTH, arm_styles
 
 COLUMNS = 5
-"""Panels side by side that a page can hold."""
+"""Most panels in a row."""
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """A figure with what it is called, and what it shows for those who cannot see it."""
+    """A figure with its title and its alternative text."""
 
     title: str
     alt: str
@@ -34,14 +34,14 @@ def panels(
 
     Args:
         contents: what each panel shows.
-        draw: puts it there.
+        draw: draws one of them on the axes of its panel.
         height: of a panel, in inches.
-        columns: most panels side by side.
-        shared: all panels have the same axes.
+        columns: most panels in a row.
+        shared: whether all panels have the same axes.
     """
     across = side_by_side(len(contents), columns)
     down = -(-len(contents) // across)
-    width = style.WIDTH if across > 1 else 0.72 * style.WIDTH
+    width = WIDTH if across > 1 else 0.72 * WIDTH
     figure = Figure((width, height * down), layout="constrained")
     grid = figure.subplots(down, across, sharex=shared, sharey=shared, squeeze=False)
     for axes, content in zip(grid.flat, contents, strict=False):
@@ -52,33 +52,33 @@ def panels(
 
 
 def side_by_side(count: int, columns: int = COLUMNS) -> int:
-    """Return how many of `count` panels stand in a row, at most `columns`, so that rows are about equal."""
+    """Return how many of `count` panels go in a row, at most `columns`, so that rows are about equal."""
     rows = -(-count // columns)
     return -(-count // rows)
 
 
-def key(label: str, **look: object) -> Line2D:
+def key(label: str, **properties: object) -> Line2D:
     """Return an entry of a legend.
 
     Args:
-        label: its words.
-        look: of its line and marker, as matplotlib calls them; no line unless a style is named.
+        label: its text.
+        properties: of its line and marker, as matplotlib names them; no line unless a style is given.
     """
-    return Line2D([], [], label=label, **({"linestyle": "none"} | look))
+    return Line2D([], [], label=label, **{"linestyle": "none", **properties})
 
 
-def run_keys(results: SectionResults, as_points: bool = False) -> list[Line2D]:
-    """Return an entry for each run, in order: its line, or its point."""
+def arm_keys(results: SectionResults, as_points: bool = False) -> list[Line2D]:
+    """Return an entry for each arm, in order: its line, or its point."""
     keys = []
-    for run, look in style.run_styles(results.section).items():
+    for arm, style in arm_styles(results.section).items():
         if as_points:
-            point = {"markerfacecolor": look.face, "markeredgecolor": look.colour}
-            keys.append(key(run.name, marker=look.marker, **point))
+            face, edge = style.face, style.colour
+            keys.append(key(arm.name, marker=style.marker, markerfacecolor=face, markeredgecolor=edge))
         else:
-            keys.append(key(run.name, color=look.colour, linestyle=look.dash, linewidth=look.width))
+            keys.append(key(arm.name, color=style.colour, linestyle=style.dash, linewidth=style.width))
     return keys
 
 
 def legend(figure: Figure, keys: list[Line2D]) -> None:
-    """Put entries beneath a figure."""
-    figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 3), labelcolor=style.INK)
+    """Put entries below a figure."""
+    figure.legend(handles=keys, loc="outside lower center", ncols=min(len(keys), 3), labelcolor=INK)

@@ -1,14 +1,14 @@
-"""What the study that this repository redoes published: its own result table.
+"""The published result table of the study that this repository reproduces.
 
 Source: the study's table of results, measured on the test list of arnoweng/CheXNet (22,433 radiographs, split
-by patient into 70 / 10 / 20 %), averaged over ten crops. It tells neither intervals nor seeds.
+by patient into 70 / 10 / 20 %), averaged over ten crops. It gives neither intervals nor seeds.
 """
 
 from typing import NamedTuple
 
 SOURCE = (
     "The study's own table of results: test list of arnoweng/CheXNet (22,433 radiographs, split 70/10/20 by "
-    "patient), ten crops; no intervals told"
+    "patient), ten crops; without intervals"
 )
 
 IMAGE_SIZE = 224
@@ -16,7 +16,7 @@ IMAGE_SIZE = 224
 
 
 class Published(NamedTuple):
-    """A row of the study's table; an AUROC is 0 to 1, with its least and greatest where several are told."""
+    """A row of the study's table; an AUROC is 0 to 1; the study gives two of some."""
 
     parameters: int
     macs: int

@@ -1,5 +1,6 @@
-"""Every figure of the report, with its interval: one draw of patients for all runs of a section."""
+"""Every number of the report with its interval; the runs of a section share their resamples of patients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,114 +17,153 @@ from cxr14.evaluation.bootstrap import (
     bootstrap_decisions,
     paired_difference,
 )
-from cxr14.report.runs import Run, Section, Teaching
+from cxr14.report.runs import Arm, Run, Section, Teaching
 
 AVERAGE_PRECISION = "average precision"
 """As `metrics` calls it."""
 
 FEWEST_PATIENTS = 10
-"""A finding with fewer patients on either side has too few to draw from: its interval is too narrow."""
+"""With fewer patients on either side, the interval of a finding is too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
-class Chosen:
-    """What was chosen on validation, and what it does on the test list."""
+class Validated:
+    """Thresholds and temperatures chosen on the validation list, and their results on the test list."""
 
     thresholds: np.ndarray
-    """(F,) operating thresholds by Youden's index, 0 to 1; NaN where validation lacks a class."""
+    """(F,) operating thresholds by the run's own rule, 0 to 1; NaN where validation lacks a class."""
     decisions: dict[str, Bootstrapped]
-    """Sensitivity, specificity, accuracy and F1 at these thresholds, by the names in `metrics`."""
+    """Sensitivity, specificity, accuracy and F1 at these thresholds, by their names in `metrics`."""
     temperatures: np.ndarray
     """(F,), above 0; NaN where validation lacks a class."""
-    tempered: np.ndarray
-    """(N, F) probabilities on the test list after the temperatures."""
+    calibrated: np.ndarray
+    """(N, F) probabilities on the test list after division by the temperatures."""
 
 
 @dataclass(frozen=True, eq=False)
 class RunResults:
-    """One run's figures."""
+    """The results of one run."""
 
     run: Run
     bootstrapped: dict[str, Bootstrapped]
     """AUROC and average precision, by their names."""
-    chosen: Chosen | None
-    """None where there are no predictions of a validation list."""
-    figures: pd.DataFrame
-    """What `metrics.table` tells, at the operating thresholds where they could be chosen."""
+    validated: Validated | None
+    """None without predictions of a validation list."""
+    metrics: pd.DataFrame
+    """What `metrics.table` returns, at the operating thresholds if there are any."""
 
     @property
     def auroc(self) -> Bootstrapped:
-        """The figure that the study compares networks by."""
+        """The metric that networks are compared by."""
+        return self.bootstrapped[metrics.AUROC]
+
+
+@dataclass(frozen=True, eq=False)
+class ArmResults:
+    """The results of one arm: means over its seeds."""
+
+    arm: Arm
+    bootstrapped: dict[str, Bootstrapped]
+    """AUROC and average precision, averaged over seeds."""
+    mean_aurocs: np.ndarray
+    """(seeds,) mean AUROC of each run, in the arm's order."""
+
+    @property
+    def auroc(self) -> Bootstrapped:
+        """The metric that networks are compared by."""
         return self.bootstrapped[metrics.AUROC]
 
 
 @dataclass(frozen=True, eq=False)
 class Gain:
-    """What teaching adds to a student: AUROC taught minus AUROC alone on the same draws of patients."""
+    """AUROC taught minus AUROC alone on the same resamples, paired by seed."""
 
     teaching: Teaching
+    taught: Bootstrapped
+    """AUROC of the paired runs taught, averaged over seeds."""
+    alone: Bootstrapped
     findings: Difference
-    """Four (F,)."""
+    """Of each finding; four (F,). Its p-values are NaN where the comparison is not fair."""
     adjusted: np.ndarray
-    """(F,) p-values, adjusted for so many findings."""
+    """(F,) p-values, adjusted for the number of findings."""
     macro: Difference
-    """Of the mean over findings."""
+    """Of the mean over findings; its p-value is NaN where the comparison is not fair."""
+    by_seed: np.ndarray
+    """(pairs,) difference of the mean AUROC of each pair of runs."""
 
 
 @dataclass(frozen=True, eq=False)
 class SectionResults:
-    """The figures of one section."""
+    """The results of one section."""
 
     section: Section
-    measured: dict[Run, RunResults]
+    runs: dict[Run, RunResults]
+    arms: dict[Arm, ArmResults]
     gains: tuple[Gain, ...]
     """Of every taught student that was tested alone too."""
     adjusted: np.ndarray
-    """(gains,) p-values of the mean gains, adjusted for so many teachings."""
-    trusted: np.ndarray
-    """(F,) bool: enough patients with the finding and without it for an interval to be believed."""
+    """(gains,) p-values of the mean gains, adjusted for the number of fair ones; NaN for the others."""
+    is_trusted: np.ndarray
+    """(F,) bool: enough patients with the finding and without it for an interval."""
 
     @property
     def undefined(self) -> tuple[str, ...]:
         """Findings of which the test list lacks positives or negatives."""
-        first = next(iter(self.measured.values()))
+        first = next(iter(self.runs.values()))
         return metrics.undefined(first.auroc.values, self.section.example.findings)
 
     @property
     def scarce(self) -> tuple[str, ...]:
-        """Findings that are defined, but whose intervals are not to be believed."""
-        findings = zip(self.section.example.findings, self.trusted, strict=True)
+        """Findings that are defined, but have too few patients for an interval."""
+        findings = zip(self.section.example.findings, self.is_trusted, strict=True)
         return tuple(name for name, trusted in findings if not trusted and name not in self.undefined)
 
 
-def gather(section: Section, resamples: int, seed: int) -> SectionResults:
-    """Measure all runs of a section.
+def measure(section: Section, resamples: int, seed: int) -> SectionResults:
+    """Compute all results of a section.
 
     Args:
-        section: runs on one test list.
-        resamples: how often its patients are drawn.
-        seed: fixes the draws.
+        section: arms that were tested on one image list.
+        resamples: number of resamples of its patients.
+        seed: of the resamples.
     """
     draws = Resamples(section.example.patients, resamples, seed)
     bar = tqdm(section.runs, desc="resampling patients", unit="run", leave=False)
-    measured = {run: _measure(run, draws) for run in bar}
-    gains = tuple(
-        _gain(teaching, measured[teaching.taught].auroc, measured[teaching.alone].auroc)
-        for teaching in section.teachings
-        if teaching.alone is not None
-    )
+    runs = {run: _measure(run, draws) for run in bar}
+    arms = {arm: _summarise(arm, [runs[run] for run in arm.runs], seed) for arm in section.arms}
+    gains = tuple(_gain(teaching, runs, seed) for teaching in section.teachings if teaching.alone is not None)
     p_values = np.array([gain.macro.p_value for gain in gains], dtype=np.float64)
-    return SectionResults(section, measured, gains, holm(p_values), _trusted(section))
+    return SectionResults(section, runs, arms, gains, holm(p_values), _is_trusted(section))
+
+
+def mean_over_seeds(runs: Sequence[Bootstrapped], seed: int) -> Bootstrapped:
+    """Return the mean of one metric over runs that differ by their seed, with patients and runs resampled.
+
+    Each resample of the patients draws as many runs as there are, with replacement, so that the spread of
+    the draws covers both the patients and the training seeds. Equal seeds and numbers of runs draw the same
+    runs, so that differences are paired.
+
+    Args:
+        runs: the metric of each run, on the same resamples.
+        seed: of the draws.
+    """
+    if len(runs) == 1:
+        return runs[0]
+    values = np.mean([run.values for run in runs], axis=0)
+    draws = np.stack([run.draws for run in runs])  # (runs, R, F)
+    chosen = np.random.default_rng(seed).integers(len(runs), size=(len(runs), draws.shape[1]))
+    drawn = draws[chosen, np.arange(draws.shape[1])]  # (runs, R, F), the runs drawn with replacement
+    return Bootstrapped(values, drawn.mean(axis=0), runs[0].resamples)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for having looked at all of them.
+    """Return p-values adjusted for the number of tests.
 
     Holm 1979, "A simple sequentially rejective multiple test procedure": the k-th smallest of m is multiplied
     by m - k + 1, and none may fall below a smaller one's; at most 1.
 
     Args:
-        p_values: (m,), 0 to 1; NaN, which was never a test, stays NaN and is not counted.
+        p_values: (m,), 0 to 1; NaN stands for no test, stays NaN and is not counted.
     """
     adjusted = np.full(len(p_values), np.nan)
     order = np.argsort(p_values)[: np.sum(~np.isnan(p_values))]  # NaN is sorted to the end
@@ -134,22 +174,22 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 def _measure(run: Run, draws: Resamples) -> RunResults:
     labels, probabilities = run.test.labels, run.test.probabilities
-    chosen = _choose(run, draws) if run.val is not None else None
+    validated = _validate(run, draws) if run.val is not None else None
     return RunResults(
         run,
         {
             metrics.AUROC: bootstrap_auroc(labels, probabilities, draws),
             AVERAGE_PRECISION: bootstrap_average_precision(labels, probabilities, draws),
         },
-        chosen,
-        metrics.table(labels, probabilities, chosen.thresholds if chosen else None, run.test.findings),
+        validated,
+        metrics.table(labels, probabilities, validated.thresholds if validated else None, run.test.findings),
     )
 
 
-def _choose(run: Run, draws: Resamples) -> Chosen:
-    thresholds = calibration.choose_thresholds(run.val)
+def _validate(run: Run, draws: Resamples) -> Validated:
+    thresholds = calibration.choose_thresholds(run.val, run.threshold_rule, run.target_sensitivity)
     temperatures = calibration.fit_temperatures(run.val)
-    return Chosen(
+    return Validated(
         thresholds,
         bootstrap_decisions(run.test.labels, run.test.probabilities, thresholds, draws),
         temperatures,
@@ -157,12 +197,29 @@ def _choose(run: Run, draws: Resamples) -> Chosen:
     )
 
 
-def _gain(teaching: Teaching, taught: Bootstrapped, alone: Bootstrapped) -> Gain:
-    findings = paired_difference(taught, alone)
-    return Gain(teaching, findings, holm(findings.p_value), paired_difference(taught.macro(), alone.macro()))
+def _summarise(arm: Arm, results: Sequence[RunResults], seed: int) -> ArmResults:
+    means = {
+        name: mean_over_seeds([each.bootstrapped[name] for each in results], seed)
+        for name in (metrics.AUROC, AVERAGE_PRECISION)
+    }
+    return ArmResults(arm, means, np.array([metrics.macro(each.auroc.values)[0] for each in results]))
 
 
-def _trusted(section: Section) -> np.ndarray:
+def _gain(teaching: Teaching, runs: dict[Run, RunResults], seed: int) -> Gain:
+    taught = mean_over_seeds([runs[run].auroc for run, _ in teaching.pairs], seed)
+    alone = mean_over_seeds([runs[run].auroc for _, run in teaching.pairs], seed)
+    findings, macro = paired_difference(taught, alone), paired_difference(taught.macro(), alone.macro())
+    if not teaching.is_fair:
+        findings = findings._replace(p_value=np.full_like(findings.p_value, np.nan))
+        macro = macro._replace(p_value=np.float64(np.nan))
+    by_seed = [
+        metrics.macro(runs[mine].auroc.values)[0] - metrics.macro(runs[theirs].auroc.values)[0]
+        for mine, theirs in teaching.pairs
+    ]
+    return Gain(teaching, taught, alone, findings, holm(findings.p_value), macro, np.array(by_seed))
+
+
+def _is_trusted(section: Section) -> np.ndarray:
     labels, patients = section.example.labels, section.example.patients
     with_either = [
         [len(np.unique(patients[labels[:, finding] == side])) for side in (0, 1)]

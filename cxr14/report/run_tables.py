@@ -1,55 +1,61 @@
-"""The tables that tell about runs one by one: all figures, decisions, honesty of probabilities, origin."""
+"""The tables with a row for each run: all metrics, decisions, calibration, origin."""
 
 import numpy as np
 
 from cxr14.evaluation import metrics
+from cxr14.report.formatting import ABSENT, figure, readable, rule_text, span
 from cxr14.report.main_tables import FINDING, MEAN
 from cxr14.report.results import RunResults, SectionResults
+from cxr14.report.runs import Run
 from cxr14.report.table import Cell, Column, Table
-from cxr14.report.wording import ABSENT, figure, readable, span
 
 _SHORT = 12  # digits of a fingerprint that tell files apart at a glance
 
 
 def summary_table(results: SectionResults) -> Table:
-    """Return the means over findings of every figure, a row a run."""
-    operating = any(measured.chosen for measured in results.measured.values())
+    """Return the means over findings of all metrics, a row for each run."""
     names = [
         *metrics.OF_PROBABILITIES,
         *(f"{name} {metrics.AT_STUDY_THRESHOLD}" for name in ("accuracy", "F1")),
     ]
-    if operating:
+    has_thresholds = any(measured.validated for measured in results.runs.values())
+    if has_thresholds:
         names += [f"{name} {metrics.AT_OPERATING_THRESHOLD}" for name in metrics.OF_DECISIONS]
     rows = []
-    for run, measured in results.measured.items():
-        means = metrics.means(measured.figures).loc[metrics.MACRO]
-        rows.append([Cell(run.name), *(Cell(figure(means.get(name, np.nan))) for name in names)])
+    for run, measured in results.runs.items():
+        means = metrics.means(measured.metrics).loc[metrics.MACRO]
+        cells = [Cell(run.name), *(Cell(figure(means.get(name, np.nan))) for name in names)]
+        rows.append(cells + ([Cell(_rule(measured))] if has_thresholds else []))
     columns = [Column("Run", numeric=False), *(_metric_column(name) for name in names)]
-    return Table(results.section.titled("Means over findings of all figures"), columns, rows)
+    columns += [Column("Threshold rule", numeric=False)] if has_thresholds else []
+    return Table(results.section.titled("Means over findings of all metrics"), columns, rows)
 
 
 def operating_table(results: SectionResults, measured: RunResults) -> Table:
-    """Return one run's thresholds, chosen on validation, and its decisions on the test list."""
-    chosen, run = measured.chosen, measured.run
-    intervals = {name: each.interval() for name, each in chosen.decisions.items()}
+    """Return one run's thresholds, chosen on validation by its rule, and its decisions on the test list."""
+    validated, run = measured.validated, measured.run
+    intervals = {name: each.interval() for name, each in validated.decisions.items()}
     at_study = [f"{name} {metrics.AT_STUDY_THRESHOLD}" for name in ("accuracy", "F1")]
     rows = [
         [
             Cell(readable(finding)),
-            Cell(figure(chosen.thresholds[index])),
+            Cell(figure(validated.thresholds[index])),
             *(
                 Cell(figure(intervals[name].value[index]), span(intervals[name], index))
                 for name in ("sensitivity", "specificity")
             ),
             *(Cell(figure(intervals[name].value[index])) for name in ("accuracy", "F1")),
-            *(Cell(figure(measured.figures.loc[finding, name])) for name in at_study),
+            *(Cell(figure(measured.metrics.loc[finding, name])) for name in at_study),
         ]
         for index, finding in enumerate(run.test.findings)
     ]
-    decided = [chosen.decisions[name].values for name in ("sensitivity", "specificity", "accuracy", "F1")]
-    decided += [measured.figures[name] for name in at_study]
-    rows.append([Cell(MEAN), Cell(""), *(Cell(figure(metrics.macro(values)[0])) for values in decided)])
-    here, there = "At the operating threshold", f"At {metrics.STUDY_THRESHOLD}, the study's"
+    columns = [validated.decisions[name].values for name in ("sensitivity", "specificity", "accuracy", "F1")]
+    columns += [measured.metrics[name] for name in at_study]
+    rows.append([Cell(MEAN), Cell(""), *(Cell(figure(metrics.macro(values)[0])) for values in columns)])
+    here, there = (
+        f"At the operating threshold ({_rule(measured)})",
+        f"At {metrics.STUDY_THRESHOLD}, the study’s",
+    )
     return Table(
         results.section.titled(f"Decisions of {run.name}"),
         [
@@ -63,59 +69,72 @@ def operating_table(results: SectionResults, measured: RunResults) -> Table:
 
 
 def calibration_table(results: SectionResults) -> Table:
-    """Return how honest probabilities are before and after the temperatures, means over findings."""
+    """Return calibration errors before and after division by the temperatures, means over findings."""
     rows = []
-    for run, measured in results.measured.items():
-        if measured.chosen is None:
+    for run, measured in results.runs.items():
+        if measured.validated is None:
             continue
         cells = [Cell(run.name)]
         for metric in (metrics.expected_calibration_error, metrics.brier):
-            for probabilities in (run.test.probabilities, measured.chosen.tempered):
+            for probabilities in (run.test.probabilities, measured.validated.calibrated):
                 cells.append(Cell(figure(metrics.macro(metric(run.test.labels, probabilities))[0], 4)))
-        fitted = measured.chosen.temperatures[~np.isnan(measured.chosen.temperatures)]
-        cells += [Cell(figure(end, 2)) for end in (fitted.min(), fitted.max())] if len(fitted) else []
-        rows.append(cells + [Cell(ABSENT)] * (7 - len(cells)))
+        fitted = measured.validated.temperatures[~np.isnan(measured.validated.temperatures)]
+        ends = (fitted.min(), fitted.max()) if len(fitted) else (None, None)
+        rows.append(cells + [Cell(figure(end, 2)) for end in ends])
     groups = ("Expected calibration error", "Brier score", "Temperatures")
     heads = (("before", "after"), ("before", "after"), ("least", "greatest"))
     columns = [Column(head, group) for group, pair in zip(groups, heads, strict=True) for head in pair]
     return Table(
-        results.section.titled("Honesty of the probabilities"),
+        results.section.titled("Calibration of the probabilities"),
         [Column("Run", numeric=False), *columns],
         rows,
     )
 
 
 def provenance_table(results: SectionResults) -> Table:
-    """Return where each row of the report comes from."""
+    """Return data, settings, device and software of each run."""
     heads = ("Run", "Data", "Test list", "Trained on", "Validated on", "Split", "Seed", "Epoch", "Loss")
-    heads += ("Image, px", "Crops", "Latency", "Device", "Checkpoint", "Versions")
+    heads += ("Image, px", "Crops", "Latency", "Device", "Checkpoint", "Versions", "Unknown origin")
     rows = []
     for run in results.section.runs:
         versions = run.about("versions") or {}
-        told = ", ".join(f"{name} {version}" for name, version in versions.items())
         latency = run.about("latency_seconds")
+        labels_alone = None if run.teacher else "labels alone"
         rows.append(
             [
                 Cell(run.name),
                 Cell(results.section.kind),
                 _fingerprint(run.test.list_fingerprint),
-                _fingerprint(run.told("splits", "train")),
-                _fingerprint(run.told("splits", "val")),
+                _fingerprint(run.about("splits", "train")),
+                _fingerprint(run.about("splits", "val")),
                 Cell(run.test.split),
-                _plain(run.about("seed")),
-                _plain(run.about("epoch")),
-                _plain(run.told("settings", "distill_loss") or ("labels alone" if not run.teacher else None)),
+                _plain(run.seed),
+                _epoch(run),
+                _plain(run.about("settings", "distill_loss") or labels_alone),
                 _plain(run.about("image_size")),
                 _plain(run.about("crops")),
                 Cell(f"{1e3 * latency:.1f} ms" if latency else ABSENT),
                 _plain(run.about("device")),
                 _fingerprint(run.test.checkpoint_fingerprint),
-                Cell(told or ABSENT),
+                Cell(", ".join(f"{name} {version}" for name, version in versions.items()) or ABSENT),
+                Cell(", ".join(map(str, run.about("unknown_origin") or [])) or ABSENT),
             ]
         )
     numeric = {"Seed", "Epoch", "Image, px", "Crops", "Latency"}
     columns = [Column(head, numeric=head in numeric) for head in heads]
-    return Table(results.section.titled("Where each row comes from"), columns, rows)
+    return Table(results.section.titled("Origin of each row"), columns, rows)
+
+
+def _rule(measured: RunResults) -> str:
+    run = measured.run
+    return rule_text(run.threshold_rule, run.target_sensitivity) if measured.validated else ABSENT
+
+
+def _epoch(run: Run) -> Cell:
+    """Return the epoch that was kept, of how many, and whether validation AUROC was still rising then."""
+    epoch, epochs = run.about("epoch"), len(run.validation_auroc)
+    text = ABSENT if epoch is None else f"{epoch} of {epochs}" if epochs else str(epoch)
+    return Cell(text, "still rising" if run.is_rising else "")
 
 
 def _metric_column(name: str) -> Column:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import matplotlib
 
-from cxr14.report.runs import Run, Section
+from cxr14.report.runs import Arm, Section
 
 
 class Colour(NamedTuple):
@@ -40,7 +40,7 @@ INK, MUTED, RULE, GROUND = (COLOURS[name].light for name in ("ink", "muted", "ru
 HUES = tuple(colour.light for name, colour in COLOURS.items() if name.startswith("hue"))
 
 _RC = {
-    "svg.fonttype": "none",  # text stays text: it takes the page's type, can be searched and read aloud
+    "svg.fonttype": "none",  # text stays text: it takes the page's font, can be searched and read aloud
     "font.size": 9,
     "axes.titlesize": 9.5,
     "axes.titleweight": "bold",
@@ -71,50 +71,52 @@ _RC = {
     "patch.linewidth": 0,
 }
 WIDTH = 9.6
-"""Inches of a figure that fills the page."""
+"""Width in inches of a figure that fills the page."""
 
 
-class RunStyle(NamedTuple):
-    """How a run is drawn, in every figure alike."""
+class ArmStyle(NamedTuple):
+    """How an arm is drawn in every figure."""
 
     colour: str
     dash: str | tuple[int, tuple[int, ...]]
     width: float
     face: str
-    """What fills its points: nothing for a teacher, its colour for a student."""
+    """Fill of its points: the background for a teacher, its colour for a student."""
     marker: str
 
 
 def report_style() -> AbstractContextManager[None]:
-    """Return a context in which matplotlib draws as the report does."""
+    """Return a context in which matplotlib draws in the style of the report."""
     return matplotlib.rc_context(_RC)
 
 
-def run_styles(section: Section) -> dict[Run, RunStyle]:
-    """Return each look: the student alone in ink, every teacher dashed in a hue, its pupil solid in it."""
-    students = {teaching.taught.test.network for teaching in section.teachings}
+def arm_styles(section: Section) -> dict[Arm, ArmStyle]:
+    """Return the style of each arm: each teacher dashed in a colour, its student solid in the same colour.
+
+    The student alone is drawn in the colour of the text. Arms of one network and teacher differ in dashes
+    and markers.
+    """
+    students = {teaching.taught.network for teaching in section.teachings}
     teachers = dict.fromkeys(
-        run.test.teacher or run.test.network
-        for run in section.runs
-        if run.test.teacher or run.test.network not in students
+        arm.teacher or arm.network for arm in section.arms if arm.teacher or arm.network not in students
     )
     hues = {teacher: HUES[number % len(HUES)] for number, teacher in enumerate(teachers)}
     seen: Counter[tuple[str, str | None]] = Counter()
-    found = {}
-    for run in section.runs:
-        network, teacher = key = (run.test.network, run.test.teacher)
-        colour = hues[teacher] if teacher else INK if network in students else hues[network]
-        is_student = bool(teacher) or network in students
-        again = seen[key] % len(_MARKERS)
+    styles = {}
+    for arm in section.arms:
+        key = (arm.network, arm.teacher)
+        number = seen[key] % len(_MARKERS)
         seen[key] += 1
-        if is_student:
-            found[run] = RunStyle(colour, _STUDENTS[again], 1.8, colour, _MARKERS[again])
+        if arm.teacher or arm.network in students:
+            colour = hues[arm.teacher] if arm.teacher else INK
+            styles[arm] = ArmStyle(colour, _STUDENT_DASHES[number], 1.8, colour, _MARKERS[number])
         else:
-            found[run] = RunStyle(colour, _TEACHERS[again], 1.1, GROUND, _MARKERS[again])
-    return found
+            colour = hues[arm.network]
+            styles[arm] = ArmStyle(colour, _TEACHER_DASHES[number], 1.1, GROUND, _MARKERS[number])
+    return styles
 
 
-# Runs of one network and one teacher follow these in turn.
-_STUDENTS = ("solid", (0, (6, 1)), (0, (8, 1, 1, 1)))
-_TEACHERS = ((0, (2, 1.5)), (0, (1, 2)), (0, (3, 2, 1, 2)))
+# Arms of one network and one teacher take these in turn.
+_STUDENT_DASHES = ("solid", (0, (6, 1)), (0, (8, 1, 1, 1)))
+_TEACHER_DASHES = ((0, (2, 1.5)), (0, (1, 2)), (0, (3, 2, 1, 2)))
 _MARKERS = ("o", "s", "D")

@@ -1,21 +1,23 @@
-"""A table once, and three ways to show it: a terminal, Markdown, and cells for the page."""
+"""A table, as text for a terminal, as Markdown, and as cells for the HTML page."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import NamedTuple
 
+from markupsafe import escape
+
 _GAP = "  "
 
 
 class Cell(NamedTuple):
-    """What stands in one place of a table."""
+    """One cell of a table."""
 
     text: str
     note: str = ""
-    """Smaller, beneath it: an interval."""
+    """Shown smaller, below the text: an interval."""
     hint: str = ""
-    """Shown when a pointer rests on it: a fingerprint in full."""
+    """Shown on hover: a complete fingerprint."""
 
 
 class Column(NamedTuple):
@@ -23,21 +25,21 @@ class Column(NamedTuple):
 
     head: str
     group: str = ""
-    """Stands above neighbouring columns that share it."""
+    """Head above neighbouring columns that share it."""
     numeric: bool = True
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows under heads, under a title."""
+    """A title, column heads and rows."""
 
     title: str
     columns: Sequence[Column]
     rows: Sequence[Sequence[Cell]]
     means: int = 0
-    """How many of the last rows sum up the others."""
+    """Number of rows at the end that summarise the others."""
     remarks: Sequence[str] = field(default_factory=tuple)
-    """What must be known to read it right."""
+    """Notes below the table."""
 
     @property
     def groups(self) -> list[tuple[str, int]]:
@@ -47,13 +49,14 @@ class Table:
 
     def markdown(self) -> str:
         """Return the table as GitHub's Markdown, notes in brackets."""
-        heads = [": ".join(filter(None, (column.group, column.head))) for column in self.columns]
+        heads = [escaped(": ".join(filter(None, (column.group, column.head)))) for column in self.columns]
         rules = ["---:" if column.numeric else ":---" for column in self.columns]
         rows = [
-            [f"{cell.text} ({cell.note})" if cell.note else cell.text for cell in row] for row in self.rows
+            [escaped(f"{cell.text} ({cell.note})" if cell.note else cell.text) for cell in row]
+            for row in self.rows
         ]
         lines = [f"| {' | '.join(row)} |" for row in (heads, rules, *rows)]
-        return "\n\n".join((f"### {self.title}", "\n".join(lines), *self.remarks))
+        return "\n\n".join((f"### {escaped(self.title)}", "\n".join(lines), *map(escaped, self.remarks)))
 
     def text(self) -> str:
         """Return the table for a terminal, its numbers aligned, without notes."""
@@ -78,3 +81,8 @@ class Table:
         rule = "─" * max(map(len, aligned))
         heads = [_GAP.join(above).rstrip(), aligned[0]] if above else aligned[:1]
         return "\n".join([self.title, "", *heads, rule, *aligned[1:]])
+
+
+def escaped(text: str) -> str:
+    """Return text for Markdown: HTML escaped, on one line, without a pipe that would end a table's cell."""
+    return " ".join(str(escape(text)).split()).replace("|", "&#124;")
