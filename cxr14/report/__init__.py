@@ -1,1 +1,1 @@
-"""The report: every tested network side by side, from the files of predictions alone, without torch."""
+"""The report: all tested networks side by side, from saved predictions alone, without torch."""
