@@ -1,7 +1,7 @@
 """Draw a set of synthetic chest radiographs in NIH's layout: the whole study can be tried without patients.
 
     python make-phantoms.py --count 2000 --size 64 --difficulty easy
-    python make-phantoms.py --sheet sheet.png          (a contact sheet of every finding, no set)
+    python make-phantoms.py --sheet sheet.png          (examples of every finding, no set)
 
 Leaves behind, in --out: images/*.png, Data_Entry_2017_synthetic.csv, train_val_list.txt, test_list.txt,
 BBox_List_2017_synthetic.csv, true_labels.csv and a README.txt; prepare.py takes that folder as its --source.

@@ -291,7 +291,7 @@ class PhantomSettings(ScriptSettings):
     noise: PhantomFactor | None = None
     """Multiplies the detector's noise, 0 to 5; None: 1 standard, 0.5 easy."""
     nuisance: PhantomFactor | None = None
-    """Multiplies the unlabelled variation between people and films, 0 to 5; None: 1 standard, 0.5 easy."""
+    """Multiplies the unlabelled variation between patients and images, 0 to 5; None: 1 standard, 0.5 easy."""
     false_negatives: Fraction | None = None
     """Probability that a drawn finding is not labelled, 0 to 1; None: 0.08 standard, 0 easy."""
     false_positives: Fraction | None = None
@@ -303,4 +303,4 @@ class PhantomSettings(ScriptSettings):
     num_workers: NonNegativeInt = 2
     """Processes that draw; 0 draws in the main process. The images do not depend on it."""
     sheet: Path | None = None
-    """Draw no set, only a contact sheet of every finding into this PNG file."""
+    """Draw no set, only examples of every finding, into this PNG file."""

@@ -1,4 +1,4 @@
-"""From attenuation to film: scatter, exposure, noise, the curve of the detector, letters on the film."""
+"""Acquisition: from attenuation to gray values, with scatter, noise, the detector curve and side markers."""
 
 from functools import lru_cache
 
@@ -8,22 +8,22 @@ from PIL import Image, ImageDraw, ImageFont
 from cxr14.phantom.body import Body
 from cxr14.phantom.canvas import Field, blur
 
-# The curve from attenuation to gray is a logistic one: its middle and its width, in units of attenuation.
+# The detector curve from attenuation to gray is logistic: its middle and width, in units of attenuation.
 _MIDDLE, _WIDTH = 0.52, 0.155
 
 
 def expose(attenuation: Field, body: Body, rng: np.random.Generator, noise: float, nuisance: float) -> Field:
-    """Turn a map of attenuation into gray values.
+    """Convert attenuation to gray values.
 
-    Scattered quanta veil the film, more so through heavy patients and on a bed without a grid. Fewer quanta
+    Scatter reduces the contrast, more so for heavy patients and in bed, where no grid is used. Fewer quanta
     pass where attenuation is high, so noise is strongest there.
 
     Args:
         attenuation: (S, S) float32, 0 air to about 1 belly.
         body: for habitus and view.
-        rng: stream of the exposure: contrast, brightness and a gradient across the film.
-        noise: multiplier of the quantum noise.
-        nuisance: multiplier of the differences between films.
+        rng: random stream of contrast, brightness, a gradient across the image, and noise.
+        noise: factor on the quantum noise.
+        nuisance: factor on the variation between images.
 
     Returns:
         (S, S) float32, 0 to 1.
@@ -34,20 +34,20 @@ def expose(attenuation: Field, body: Body, rng: np.random.Generator, noise: floa
     across, down = rng.normal(0, 0.015, 2) * nuisance
     grain = 0.011 * noise * float(np.exp(rng.normal(0, 0.25))) * (1 + 0.25 * body.habitus)
     veil = 0.16 + 0.05 * body.habitus + (0.06 if body.ap else 0.0)
-    film = attenuation + max(0.0, veil) * (blur(attenuation, 0.09) - attenuation)
+    seen = attenuation + max(0.0, veil) * (blur(attenuation, 0.09) - attenuation)
     ramp = np.linspace(-1, 1, size, dtype=np.float32)
-    film += float(across) * ramp[None, :] + float(down) * ramp[:, None] - brightness
+    seen += float(across) * ramp[None, :] + float(down) * ramp[:, None] - brightness
     if grain > 0:
         speckle = rng.standard_normal((size, size), dtype=np.float32)
-        # A detector spreads each quantum over its neighbours: part of the noise is smooth.
+        # The detector blurs each quantum over neighbouring pixels, so part of the noise is smooth.
         speckle = 0.55 * speckle + 1.3 * blur(speckle, 0.7 / size)
-        film += grain * speckle * (0.5 + 0.8 * np.clip(attenuation, 0.0, 1.0))
-    gray = 0.5 + 0.5 * np.tanh((film - _MIDDLE) * (0.5 * contrast / _WIDTH))
+        seen += grain * speckle * (0.5 + 0.8 * np.clip(attenuation, 0.0, 1.0))
+    gray = 0.5 + 0.5 * np.tanh((seen - _MIDDLE) * (0.5 * contrast / _WIDTH))
     return 0.02 + 0.96 * gray
 
 
 def collimate(gray: Field, rng: np.random.Generator, nuisance: float) -> None:
-    """Blacken a border that the beam was kept off, on some films, in place."""
+    """Blacken the border outside the collimated beam on some images, in place."""
     size = gray.shape[0]
     if rng.random() >= 0.25 * nuisance:
         return
@@ -60,7 +60,7 @@ def collimate(gray: Field, rng: np.random.Generator, nuisance: float) -> None:
 
 
 def mark(gray: Field, body: Body, rng: np.random.Generator) -> None:
-    """Lay a lead letter for the side on the film, sometimes with the view, in place."""
+    """Draw the side marker, a letter, and sometimes the view, in place."""
     size = gray.shape[0]
     left = rng.random() < 0.75
     x, y = rng.uniform(0.80, 0.93), rng.uniform(-0.95, -0.72)

@@ -1,7 +1,7 @@
-"""Who is before the film: the numbers that fix a person's chest, before anything is drawn.
+"""Patients: the numbers that describe a chest before anything is drawn.
 
-A pair of values belongs to the two sides: index 0 is the patient's right (left on the film), 1 the left.
-Lengths are in film units of an upright patient of scale 1 (see canvas).
+Pairs of values belong to the two sides: index 0 is the patient's right (left in the image), 1 the left.
+Lengths are in image units of an upright patient of scale 1 (see canvas).
 """
 
 from dataclasses import dataclass, field
@@ -12,18 +12,18 @@ import numpy as np
 from cxr14.phantom.canvas import Pose
 
 RIGHT, LEFT = 0, 1
-TOWARDS = (-1.0, 1.0)  # the sign of x on either side
+X_SIGN = (-1.0, 1.0)  # sign of x on the right and on the left
 
 
 @dataclass(frozen=True)
 class Patient:
-    """What two radiographs of one person have in common.
+    """What all radiographs of one patient have in common.
 
     Attributes:
         sex: as NIH writes it; 44 in 100 are women there.
         age: in years.
-        habitus: -2 slender to 2 heavy.
-        width, heart: how far the thorax and the heart depart from the average, in standard deviations.
+        habitus: -2 (slender) to 2 (heavy).
+        width, heart: size of thorax and heart, in standard deviations from the average.
     """
 
     sex: Literal["F", "M"]
@@ -34,26 +34,26 @@ class Patient:
 
     @property
     def female(self) -> bool:
-        """Whether breast shadows are to be drawn."""
+        """Whether breast shadows are drawn."""
         return self.sex == "F"
 
 
 @dataclass
 class Body:
-    """One person in one breath; the signs that change volumes bend these numbers.
+    """A patient at one exposure; signs that change volumes change these numbers.
 
     Attributes:
         half_width: midline to the inner chest wall at its widest.
         apex: y of the tops of the lungs.
         dome: y of the tops of the two hemidiaphragms.
         drop: how far the costophrenic angles lie below them.
-        heart_ratio: width of the heart by that of the thorax (cardiothoracic ratio).
+        heart_ratio: width of the heart over that of the thorax (cardiothoracic ratio).
         shift: displacement of the mediastinum.
-        air: how black the lungs are, 1 being normal.
-        vessels: calibre of the lungs' vessels, 1 being normal.
-        unfolding: how far the aortic knob stands out, 0 young to 1 old.
-        habitus: as the patient's.
-        ap: taken from the front on a bed instead of from the back standing.
+        air: air content of the lungs, 1 is normal; more is darker.
+        vessels: calibre of the lung vessels, 1 is normal.
+        unfolding: how far the aortic knob protrudes, 0 (young) to 1 (old).
+        habitus: as in `Patient`.
+        ap: AP in bed instead of PA standing.
     """
 
     half_width: float
@@ -74,7 +74,7 @@ class Body:
 
 
 def sample_patient(rng: np.random.Generator, nuisance: float) -> Patient:
-    """Draw a person; with `nuisance` 0 only sex and age differ."""
+    """Draw a patient; with `nuisance` 0 only sex and age vary."""
     return Patient(
         sex="F" if rng.random() < 0.44 else "M",
         age=int(min(max(rng.normal(47, 17), 5), 94)),
@@ -85,10 +85,10 @@ def sample_patient(rng: np.random.Generator, nuisance: float) -> Patient:
 
 
 def sample_body(rng: np.random.Generator, patient: Patient, nuisance: float) -> Body:
-    """Draw the view and the breath of one radiograph of a patient.
+    """Draw view and inspiration of one radiograph of a patient.
 
-    From the front (AP, 2 in 5 at NIH) the heart lies farther from the film and is magnified, and a patient
-    on a bed breathes in less.
+    In AP (2 in 5 at NIH) the heart is farther from the detector and therefore magnified, and a patient in bed
+    inhales less.
     """
     ap = rng.random() < 0.4
     breath = rng.normal(0, 0.055) * nuisance - (0.05 if ap else 0.0)
@@ -111,7 +111,7 @@ def sample_body(rng: np.random.Generator, patient: Patient, nuisance: float) -> 
 
 
 def sample_pose(rng: np.random.Generator, nuisance: float) -> Pose:
-    """Draw how the patient stands before the film: size, a tilt of some degrees, off the centre."""
+    """Draw the position of the patient: scale, a tilt of some degrees, and displacement."""
     return Pose(
         scale=1.06 + rng.normal(0, 0.05) * nuisance,
         tilt=rng.normal(0, 0.035) * nuisance,

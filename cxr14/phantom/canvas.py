@@ -1,6 +1,6 @@
-"""Paper and pencils: coordinates, soft edges, outlines, textures and blurs, all in float32.
+"""Drawing functions: coordinates, soft edges, outlines, textures and blurs, all in float32.
 
-Lengths are in film units: the film spans -1 to 1 in x (to the right, the patient's left) and y (downwards).
+Lengths are in image units: the image spans -1 to 1 in x (to the right, the patient's left) and y (downwards).
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,9 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 Field = np.ndarray  # (S, S) float32
-Extent = tuple[float, float, float, float]  # x, y of the upper left corner, width, height, in film sides
+Extent = tuple[float, float, float, float]  # x, y, width, height, as shares of the side
 
-# Outlines are tabulated over this range of y, which the patient may reach beyond the film.
+# Outlines are tabulated over this range of y, which is larger than the image.
 _TOP, _BOTTOM, _ROWS = -1.6, 1.6, 513
 OUTLINE_Y = np.linspace(_TOP, _BOTTOM, _ROWS, dtype=np.float32)
 OUTLINE_STEP = (_BOTTOM - _TOP) / (_ROWS - 1)
@@ -19,7 +19,7 @@ OUTLINE_STEP = (_BOTTOM - _TOP) / (_ROWS - 1)
 
 @dataclass(frozen=True)
 class Pose:
-    """How the patient stands before the film: scale, tilt in radians, and displacement in film units."""
+    """Position of the patient: scale, tilt in radians, and displacement in image units."""
 
     scale: float = 1.0
     tilt: float = 0.0
@@ -28,11 +28,11 @@ class Pose:
 
 
 class Grid:
-    """Pixel centres of a square film, in the patient's coordinates.
+    """Pixel centres of a square image, in the patient's coordinates.
 
     Attributes:
         size: pixels on a side, S.
-        edge: width over which a sharp border fades, about a pixel and a half, in film units.
+        edge: width of a sharp border, about a pixel and a half, in image units.
         x, y: (S, S) float32, the patient's coordinates: the midline is x = 0.
         side_x: |x|.
     """
@@ -50,7 +50,7 @@ class Grid:
 
     @cached_property
     def left(self) -> np.ndarray:
-        """(S, S) bool: the patient's left half, which is the right half of the film."""
+        """(S, S) bool: the patient's left half, which is the right half of the image."""
         return self.x > 0
 
     def by_side(self, right: Field, left: Field) -> Field:
@@ -58,7 +58,7 @@ class Grid:
         return np.where(self.left, left, right)
 
     def at_y(self, outline: np.ndarray) -> Field:
-        """Read an outline, tabulated at OUTLINE_Y, at every pixel."""
+        """Interpolate an outline, tabulated at OUTLINE_Y, at the y of every pixel."""
         index, fraction = self._place
         table = outline.astype(np.float32, copy=False)
         return table[index] + fraction * np.diff(table)[index]
@@ -70,7 +70,7 @@ class Grid:
         return index, place - index.astype(np.float32)
 
     def pixels_of(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return columns and rows, as fractions of pixels, of points in the patient's coordinates."""
+        """Convert points in the patient's coordinates to columns and rows, with fractions."""
         cosine, sine = (
             float(np.cos(self._pose.tilt)) * self._pose.scale,
             float(np.sin(self._pose.tilt)) * self._pose.scale,
@@ -79,31 +79,31 @@ class Grid:
         return (along + 1) * (self.size / 2) - 0.5, (down + 1) * (self.size / 2) - 0.5
 
     def distance(self, x: float, y: float, squash: float = 1.0) -> Field:
-        """Distance to a point; `squash` above 1 makes the circles of equal distance low and wide."""
+        """Return the distance to a point; with `squash` above 1, equal distances form wide ellipses."""
         return np.sqrt((self.x - x) ** 2 + ((self.y - y) * squash) ** 2)
 
     def cloud(self, x: float, y: float, width: float, height: float) -> Field:
-        """A soft-edged patch, 1 in the middle, that fades around an ellipse of the given half axes."""
+        """Return a soft-edged ellipse with the given half axes, 1 in the middle."""
         radius = ((self.x - x) * (1 / width)) ** 2 + ((self.y - y) * (1 / height)) ** 2
         return np.exp(-radius * np.sqrt(np.sqrt(radius)))
 
 
-def rise(value: Field, width: float) -> Field:
-    """A soft step: 0 where `value` is far below 0, 1 far above, 1/2 at 0, changing over about `width`."""
+def step(value: Field, width: float) -> Field:
+    """Return 0 where `value` is far below 0, 1 far above, 1/2 at 0, with a smooth step of about `width`."""
     ramp = np.clip(value * (1 / width) + 0.5, 0.0, 1.0)
     return ramp * ramp * (3.0 - 2.0 * ramp)
 
 
 def ridge(value: Field, width: float) -> Field:
-    """A soft line: 1 where `value` is 0, falling off as a Gaussian of standard deviation `width`."""
+    """Return a soft line: a Gaussian of `value` with standard deviation `width`, 1 at 0."""
     return np.exp(-0.5 * (value * (1 / width)) ** 2)
 
 
 def trace(points: list[tuple[float, float]], smooth: float = 0.05) -> np.ndarray:
-    """Draw an outline x(y) through points, as a draughtsman would, and round its corners.
+    """Return an outline x(y) through points, with rounded corners.
 
     Args:
-        points: (y, x) from top to bottom.
+        points: (y, x), from top to bottom.
         smooth: length in y over which corners are rounded.
 
     Returns:
@@ -118,21 +118,21 @@ def trace(points: list[tuple[float, float]], smooth: float = 0.05) -> np.ndarray
 
 
 def texture(rng: np.random.Generator, size: int, cells: int) -> Field:
-    """Smooth random relief with mean 0 and standard deviation about 1.
+    """Return a smooth random texture with mean 0 and standard deviation about 1.
 
-    The random numbers depend on `cells` alone, so that every size shows the same relief.
+    The random numbers depend on `cells` alone, so the texture is the same at every size.
 
     Args:
-        rng: stream.
+        rng: random stream.
         size: pixels on a side.
-        cells: how many independent lumps fit along a side.
+        cells: independent values along a side.
     """
     basis = _lumps(size, cells)
     return basis @ rng.standard_normal((basis.shape[1], basis.shape[1]), dtype=np.float32) @ basis.T
 
 
 def blur(image: Field, sigma: float) -> Field:
-    """Blur by a Gaussian; the border repeats its mean instead of fading to black.
+    """Blur with a Gaussian whose weights are normalised at the border, so that the border does not darken.
 
     Args:
         image: (S, S) float32.

@@ -1,32 +1,32 @@
-"""The lungs and what stands between them, and the medium that the signs change."""
+"""Geometry of lungs, heart and diaphragm, and the attenuation that the signs change."""
 
 from functools import cached_property
 
 import numpy as np
 
-from cxr14.phantom.body import LEFT, RIGHT, TOWARDS, Body
-from cxr14.phantom.canvas import OUTLINE_STEP, OUTLINE_Y, Field, Grid, rise, trace
+from cxr14.phantom.body import LEFT, RIGHT, X_SIGN, Body
+from cxr14.phantom.canvas import OUTLINE_STEP, OUTLINE_Y, Field, Grid, step, trace
 
-# What the belly attenuates beyond the chest wall, and the height over which it sets in.
+# Attenuation of the abdomen beyond that of the chest wall, and the height over which it increases.
 BELLY, BELLY_FADE = 0.19, 0.10
 
 
 class Chest:
     """Fields of one chest on one grid.
 
-    A radiograph is a map of attenuation. Lungs are dark because they hold air, so whatever takes air out of
-    them (fluid, pus, collapse, scar) multiplies `aeration`, and two such processes in one place cannot whiten
-    it beyond solid tissue. What displaces no air but adds tissue of its own (mass, nodule) adds to `density`.
+    A radiograph is a map of attenuation. Lungs are dark because they contain air. Processes that replace the
+    air (fluid, pus, collapse, scar) multiply `aeration`, so that two of them in one place are no whiter than
+    solid tissue. Processes that add tissue (mass, nodule) add to `density`.
 
     Attributes:
-        grid, body: where and who.
-        to_wall: (S, S) distance from the inner chest wall, positive inside, along the normal.
+        grid, body: pixel coordinates, and the numbers that describe the patient.
+        to_wall: (S, S) distance from the inner chest wall along its normal, positive inside.
         to_floor: (S, S) height above the diaphragm.
-        lung: (S, S) 0 to 1, lung as far as its outline reaches, the part behind the heart included.
+        lung: (S, S) 0 to 1, the lung with the part behind the heart.
         heart: (S, S) 0 to 1, the silhouette of heart and great vessels.
-        aeration: (S, S) share of its air that the lung still holds, 1 before any sign.
-        density: (S, S) attenuation that signs add, in the units of radiograph.py.
-        markings: (S, S) share of the vessels that can still be seen.
+        aeration: (S, S) remaining share of the air, 1 before any sign.
+        density: (S, S) attenuation added by signs, in the units of tissue.py.
+        markings: (S, S) visible share of the vessels.
     """
 
     def __init__(self, grid: Grid, body: Body) -> None:
@@ -37,11 +37,11 @@ class Chest:
         self.wall_x = wall
         self.to_wall = (wall - grid.side_x) * slant
         right_floor, left_floor = self._floor(RIGHT), self._floor(LEFT)
-        floor = right_floor + (left_floor - right_floor) * rise(grid.x, 0.16)
+        floor = right_floor + (left_floor - right_floor) * step(grid.x, 0.16)
         self.to_floor = floor - grid.y
         inner = grid.side_x - grid.by_side(*(grid.at_y(table) for table in medial))
         self.lung = (
-            rise(self.to_wall, grid.edge) * rise(self.to_floor, 1.4 * grid.edge) * rise(inner, grid.edge)
+            step(self.to_wall, grid.edge) * step(self.to_floor, 1.4 * grid.edge) * step(inner, grid.edge)
         )
         self.heart = self._silhouette()
         self.aeration = np.ones_like(grid.x)
@@ -49,38 +49,38 @@ class Chest:
         self.markings = np.ones_like(grid.x)
 
     def half(self, side: int) -> Field:
-        """1 on one side of the midline of the mediastinum, 0 on the other."""
-        left = rise(self.grid.x - self.body.shift, self.grid.edge)
+        """Return 1 on one side of the midline of the mediastinum and 0 on the other."""
+        left = step(self.grid.x - self.body.shift, self.grid.edge)
         return left if side == LEFT else 1.0 - left
 
     @cached_property
-    def seen_lung(self) -> Field:
-        """Lung that is not hidden behind the heart, 0 to 1."""
+    def visible_lung(self) -> Field:
+        """Lung that is not behind the heart, 0 to 1."""
         return self.lung * (1.0 - self.heart)
 
-    def lose_air(self, where: Field, amount: float) -> None:
-        """Take the share `amount` of its air out of the lung `where` (0 to 1)."""
+    def remove_air(self, where: Field, amount: float) -> None:
+        """Remove the share `amount` of the air, weighted by `where` (0 to 1)."""
         self.aeration *= 1.0 - np.clip(where * amount, 0.0, 0.97)
 
     def add(self, where: Field, amount: float) -> None:
-        """Lay tissue of attenuation `amount` over `where` (0 to 1)."""
+        """Add tissue of attenuation `amount`, weighted by `where` (0 to 1)."""
         self.density += where * amount
 
-    def flood(self, where: Field) -> None:
-        """Fill the pleural space `where` (0 to 1) with water, as dense as the belly below it."""
-        self.lose_air(where, 0.95)
-        beside_heart = rise(self.to_wall, self.grid.edge) * (1.0 - self.heart)
-        self.add(where * rise(self.to_floor, BELLY_FADE) * beside_heart, BELLY)
+    def add_fluid(self, where: Field) -> None:
+        """Fill the pleural space with fluid, weighted by `where` (0 to 1); it is as dense as the abdomen."""
+        self.remove_air(where, 0.95)
+        beside_heart = step(self.to_wall, self.grid.edge) * (1.0 - self.heart)
+        self.add(where * step(self.to_floor, BELLY_FADE) * beside_heart, BELLY)
 
-    def spot(
+    def random_point(
         self, rng: np.random.Generator, side: int | None = None, low: bool = False
     ) -> tuple[float, float]:
-        """Draw a place well inside a lung.
+        """Draw a point well inside a lung.
 
         Args:
-            rng: stream.
+            rng: random stream.
             side: RIGHT or LEFT; None draws it.
-            low: in the lower half, where gravity and aspiration bring disease.
+            low: whether to draw from the lower half.
         """
         side = int(rng.integers(2)) if side is None else side
         body = self.body
@@ -88,7 +88,7 @@ class Chest:
         y = body.apex + down * (body.dome[side] - body.apex)
         inner = 0.20 + 0.20 * max(0.0, down - 0.5)
         outer = 0.84 * body.half_width * (0.62 + 0.38 * min(1.0, down * 1.6))
-        return TOWARDS[side] * rng.uniform(inner, outer), y
+        return X_SIGN[side] * rng.uniform(inner, outer), y
 
     def _outline(self, side: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         body = self.body
@@ -96,7 +96,7 @@ class Chest:
         inside = np.clip(down, 0.0, 1.0)
         tip = 0.29
         wall = tip + (body.half_width - tip) * (1 - (1 - inside) ** 2.3) ** 0.60
-        # Above its top the lung has no wall: let the distance turn negative.
+        # Above its apex the lung has no wall: the distance becomes negative.
         wall -= 3.0 * np.clip(body.apex - OUTLINE_Y, 0.0, None)
         slant = 1 / np.sqrt(1 + np.gradient(wall, OUTLINE_STEP) ** 2)
         medial = 0.07 + (tip - 0.07) * (1 - np.sqrt(1 - np.clip(1 - down / 0.22, 0.0, 1.0) ** 2))
@@ -144,4 +144,4 @@ class Chest:
         )
         across = grid.x - body.shift
         soft = 1.3 * grid.edge + 0.012
-        return rise(grid.at_y(left_border) - across, soft) * rise(across + grid.at_y(right_border), soft)
+        return step(grid.at_y(left_border) - across, soft) * step(across + grid.at_y(right_border), soft)

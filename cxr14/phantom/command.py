@@ -1,20 +1,20 @@
-"""What make-phantoms.py does: a set of synthetic radiographs, or a contact sheet of all findings."""
+"""What make-phantoms.py does: draw a set of synthetic radiographs, or a sheet of examples."""
 
 from cxr14.phantom.dataset import write_set
 from cxr14.phantom.difficulty import difficulty_of
-from cxr14.phantom.sheet import contact_sheet
+from cxr14.phantom.sheet import save_examples
 from cxr14.settings import PhantomSettings
 
 
 def make_phantoms(settings: PhantomSettings) -> None:
-    """Draw the set, or the sheet where one is named.
+    """Draw the set, or the sheet of examples if the settings name its file.
 
     Raises:
-        InputError: the folder holds a set of other settings or files that are no phantoms.
+        InputError: the folder contains a set of other settings, or files that are no phantoms.
     """
     if settings.sheet:
-        contact_sheet(settings.sheet, settings.size, settings.seed, difficulty_of(settings))
-        print(f"A contact sheet of synthetic radiographs is in {settings.sheet}.")
+        save_examples(settings.sheet, settings.size, settings.seed, difficulty_of(settings))
+        print(f"Examples of synthetic radiographs are in {settings.sheet}.")
     else:
         write_set(settings)
         print(f"{settings.count} synthetic radiographs are in {settings.out}.")

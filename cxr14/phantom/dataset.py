@@ -1,7 +1,7 @@
-"""A folder of phantoms as NIH ships its radiographs: PNG files, tables and lists.
+"""A folder of phantoms in NIH's layout: PNG files, tables and lists.
 
-Each PNG carries the record of what was drawn in its own text, so that a run that was interrupted goes on from
-the files alone, and a file that strays from its folder still says that it is synthetic.
+Each PNG file contains the record of what was drawn as text. So an interrupted run can be resumed from the
+files alone, and a single file still says that it is synthetic.
 """
 
 import csv
@@ -29,18 +29,18 @@ from cxr14.phantom.difficulty import Difficulty, difficulty_of
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 from cxr14.settings import PhantomSettings
 
-GENERATOR = 2  # raise it when the same seed comes to mean other pixels, so that no folder mixes the two
+GENERATOR = 2  # goes up when the same seed gives other images or labels; no folder mixes two versions
 SETTINGS_FILE = "settings.json"
 IMAGES = "images"
 
-# NIH's headers to the letter, stray brackets, missing names and all.
+# NIH's own headers, with their unbalanced brackets and missing names.
 ENTRY_HEADER = (
     "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,Patient Gender,View Position,"
     "OriginalImage[Width,Height],OriginalImagePixelSpacing[x,y]"
 )
 BOX_HEADER = "Image Index,Finding Label,Bbox [x,y,w,h],,,"
 
-_FILM_MM = 366.0  # side of the field of view: 2544 pixels of 0.139 mm at NIH, and as wide
+_FILM_MM = 366.0  # width and height of the field of view, in mm; NIH: 2544 pixels of 0.139 mm
 
 
 def file_name(index: int) -> str:
@@ -50,18 +50,18 @@ def file_name(index: int) -> str:
 
 
 def write_set(settings: PhantomSettings) -> None:
-    """Write a set of phantoms in NIH's layout, or go on with one that was interrupted.
+    """Write a set of phantoms in NIH's layout, or resume one that was interrupted.
 
     Args:
         settings: all of them; `sheet` is not used.
 
     Raises:
-        InputError: the folder holds a set of other settings or files that are no phantoms.
+        InputError: the folder contains a set of other settings, or files that are no phantoms.
     """
     difficulty = difficulty_of(settings)
-    _claim(settings, difficulty)
+    _prepare_folder(settings, difficulty)
     images = settings.out / IMAGES
-    # A file that a killed run was about to write is of no use to anyone.
+    # Temporary files of a killed run.
     for part in images.glob(".*.part"):
         part.unlink(missing_ok=True)
     job = partial(_draw, images=images, settings=_identity(settings, difficulty), difficulty=difficulty)
@@ -72,7 +72,7 @@ def write_set(settings: PhantomSettings) -> None:
 
 
 def _identity(settings: PhantomSettings, difficulty: Difficulty) -> dict[str, object]:
-    """What makes two sets the same; where they lie and how many processes drew them does not."""
+    """Return the settings that the set depends on: all but the folder and the number of processes."""
     return {
         "generator": GENERATOR,
         "count": settings.count,
@@ -83,34 +83,34 @@ def _identity(settings: PhantomSettings, difficulty: Difficulty) -> dict[str, ob
     }
 
 
-def _claim(settings: PhantomSettings, difficulty: Difficulty) -> None:
-    ours, out = _identity(settings, difficulty), settings.out
-    kept = out / SETTINGS_FILE
-    if kept.is_file():
+def _prepare_folder(settings: PhantomSettings, difficulty: Difficulty) -> None:
+    identity, out = _identity(settings, difficulty), settings.out
+    path = out / SETTINGS_FILE
+    if path.is_file():
         try:
-            theirs = json.loads(kept.read_text())
+            previous = json.loads(path.read_text())
         except ValueError:
-            raise InputError(f"{kept} cannot be read; give another --out, or delete the folder.") from None
+            raise InputError(f"{path} cannot be read; give another --out, or delete the folder.") from None
         differ = [
-            f"{name} {theirs.get(name)} -> {value}"
-            for name, value in ours.items()
-            if theirs.get(name) != value
+            f"{name} {previous.get(name)} -> {value}"
+            for name, value in identity.items()
+            if previous.get(name) != value
         ]
         if differ:
             raise InputError(
-                f"{out} holds phantoms of other settings ({', '.join(differ)}); "
+                f"{out} contains phantoms of other settings ({', '.join(differ)}); "
                 "give another --out, delete the folder, or repeat its settings."
             )
         return
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(
-            f"{out} holds files that are no phantoms; give an --out that is empty or does not exist."
+            f"{out} contains files that are no phantoms; give an --out that is empty or does not exist."
         )
-    _write(kept, json.dumps(ours, indent=2) + "\n")
+    _write(path, json.dumps(identity, indent=2) + "\n")
 
 
 def _draw(index: int, images: Path, settings: dict[str, object], difficulty: Difficulty) -> dict[str, object]:
-    """Write one phantom unless it is there; return its record either way."""
+    """Write one phantom unless its file exists; return its record."""
     path = images / file_name(index)
     try:
         with Image.open(path) as image:
@@ -118,12 +118,12 @@ def _draw(index: int, images: Path, settings: dict[str, object], difficulty: Dif
     except FileNotFoundError:
         pass
     except (OSError, KeyError, ValueError):
-        raise InputError(f"{path} is no whole phantom; delete it and run again.") from None
+        raise InputError(f"{path} is damaged; delete it and run again.") from None
     phantom = render(index, int(settings["seed"]), difficulty, int(settings["size"]))
     record = {
         "name": path.name,
-        "findings": _joined(phantom.findings),
-        "labels": _joined(phantom.labels),
+        "findings": _label_string(phantom.findings),
+        "labels": _label_string(phantom.labels),
         "sex": phantom.patient.sex,
         "age": phantom.patient.age,
         "view": phantom.view,
@@ -137,14 +137,14 @@ def _draw(index: int, images: Path, settings: dict[str, object], difficulty: Dif
     return record
 
 
-def _joined(present: np.ndarray) -> str:
-    """NIH's label string: findings joined by |."""
+def _label_string(present: np.ndarray) -> str:
+    """Return NIH's label string: findings joined by |."""
     return "|".join(finding for finding, there in zip(FINDINGS, present, strict=True) if there) or NO_FINDING
 
 
 @contextmanager
 def _results(job: partial, indices: range, workers: int) -> Iterator[Iterable[dict[str, object]]]:
-    # One thread a process: the matrices are small, and sums must not depend on how a library splits them.
+    # One thread in each process: the matrices are small, and the number of threads would change the sums.
     if workers == 0:
         with threadpool_limits(1):
             yield map(job, indices)
@@ -157,30 +157,32 @@ def _results(job: partial, indices: range, workers: int) -> Iterator[Iterable[di
 def _write_tables(settings: PhantomSettings, records: list[dict[str, object]]) -> None:
     out, size = settings.out, settings.size
     spacing = round(_FILM_MM / size, 3)
-    entries, truths, boxes = [], [], []
+    entries, findings, boxes = [], [], []
     for index, record in enumerate(records):
         patient, follow_up = divmod(index, IMAGES_A_PATIENT)
         person = (follow_up, patient + 1, record["age"], record["sex"], record["view"])
         entries.append((record["name"], record["labels"], *person, size, size, spacing, spacing))
-        truths.append((record["name"], record["findings"]))
+        findings.append((record["name"], record["findings"]))
         boxes += [
             (record["name"], BOX_NAMES.get(name, name), *place, "", "", "")
             for name, *place in record["boxes"]
         ]
     _write(out / "Data_Entry_2017_synthetic.csv", _table(ENTRY_HEADER, entries))
-    _write(out / "true_labels.csv", _table("Image Index,Finding Labels", truths))
+    _write(out / "true_labels.csv", _table("Image Index,Finding Labels", findings))
     _write(out / "BBox_List_2017_synthetic.csv", _table(BOX_HEADER, boxes))
-    tested = _test_patients(settings)
-    test = [index // IMAGES_A_PATIENT in tested for index in range(settings.count)]
-    for name, wanted in (("train_val_list.txt", False), ("test_list.txt", True)):
-        names = [file_name(index) for index, in_test in enumerate(test) if in_test == wanted]
+    test_patients = _draw_test_patients(settings)
+    lists: dict[str, list[str]] = {"train_val_list.txt": [], "test_list.txt": []}
+    for index in range(settings.count):
+        is_test = index // IMAGES_A_PATIENT in test_patients
+        lists["test_list.txt" if is_test else "train_val_list.txt"].append(file_name(index))
+    for name, names in lists.items():
         _write(out / name, "\n".join(names) + "\n")
 
 
-def _test_patients(settings: PhantomSettings) -> set[int]:
+def _draw_test_patients(settings: PhantomSettings) -> set[int]:
     patients = -(-settings.count // IMAGES_A_PATIENT)
-    tested = min(max(round(settings.test_fraction * patients), 1), patients - 1)
-    return set(np.random.default_rng(settings.seed).permutation(patients)[:tested].tolist())
+    count = min(max(round(settings.test_fraction * patients), 1), patients - 1)
+    return set(np.random.default_rng(settings.seed).permutation(patients)[:count].tolist())
 
 
 def _table(header: str, rows: list[tuple]) -> str:
@@ -196,18 +198,18 @@ def _write(path: Path, text: str) -> None:
 
 def _readme(settings: PhantomSettings, difficulty: Difficulty) -> str:
     values = "\n".join(f"  {name}: {value}" for name, value in asdict(difficulty).items())
-    return f"""These {settings.count} radiographs are SYNTHETIC: drawn by a program, of nobody.
-They have no clinical meaning. They serve to try a whole study out without patients,
-and a score on them says nothing about real radiographs.
+    return f"""These {settings.count} radiographs are SYNTHETIC: drawings of a program, not of patients.
+They have no clinical meaning. The whole study can be tried with them, and a score on them
+says nothing about real radiographs.
 
 command: python {shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])}
 seed: {settings.seed}    size: {settings.size} x {settings.size}    difficulty: {settings.difficulty}
 {values}
 
-{IMAGES}/                           the radiographs, 8-bit gray; two of each patient
-Data_Entry_2017_synthetic.csv     labels as a fallible reader gives them, patient, view: NIH's columns
-true_labels.csv                   what was drawn, before the reader's errors
-train_val_list.txt, test_list.txt   names; no patient stands on both
-BBox_List_2017_synthetic.csv      where the signs were drawn, in pixels of a 1024 x 1024 image: NIH's columns
-{SETTINGS_FILE}                     what a second run compares itself with
+{IMAGES}/                           the radiographs, 8-bit gray, two of each patient
+Data_Entry_2017_synthetic.csv     labels with label noise, patient, view, in NIH's columns
+true_labels.csv                   the findings that were drawn, without label noise
+train_val_list.txt, test_list.txt   file names; no patient is on both
+BBox_List_2017_synthetic.csv      boxes around the signs, in pixels of a 1024 x 1024 image, in NIH's columns
+{SETTINGS_FILE}                     settings, which a resumed run has to repeat
 """

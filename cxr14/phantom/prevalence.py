@@ -1,4 +1,4 @@
-"""Which findings a phantom has: prevalence, what comes together, and what the reader got wrong."""
+"""Findings and labels of a phantom: prevalence, co-occurrence, persistence and label noise."""
 
 from functools import cache
 from statistics import NormalDist
@@ -14,14 +14,14 @@ NIH_POSITIVES = np.array(
 )
 NIH_RADIOGRAPHS = 112120
 
-# Away from NIH's own tail: enough findings on a radiograph that a small set teaches them,
+# Unless the prevalences are NIH's own: the mean number of findings on a radiograph, so that a small set has
+# enough of them, and the lowest prevalence, so that a test list of a few hundred has each.
 FINDINGS_AN_IMAGE = 1.15
-# and none so rare that a test list of a few hundred would miss it.
 LEAST_PREVALENCE = 0.03
 
-# Correlations of the latent normals (tetrachoric), rounded, after the pair counts of ChestX-ray14
-# (Wang et al. 2017, co-occurrence figure); pairs that are not here come together by chance alone.
-TOGETHER = {
+# Tetrachoric correlations of pairs of findings, rounded, after the pair counts of ChestX-ray14 (Wang et al.
+# 2017, co-occurrence figure); other pairs are uncorrelated.
+CORRELATIONS = {
     ("Atelectasis", "Effusion"): 0.45,
     ("Atelectasis", "Infiltration"): 0.25,
     ("Cardiomegaly", "Edema"): 0.35,
@@ -48,14 +48,14 @@ TOGETHER = {
 
 @cache
 def prevalence(tail: float) -> np.ndarray:
-    """Return how common each finding is among the phantoms.
+    """Return the prevalence of each finding.
 
     Args:
-        tail: power of NIH's prevalences, 0 to 1. Below 1 they are rescaled to FINDINGS_AN_IMAGE in sum and no
-            finding is rarer than LEAST_PREVALENCE; 1 gives NIH's own.
+        tail: exponent of NIH's prevalences, 0 to 1; 1 gives NIH's own. Below 1 they are rescaled to
+            FINDINGS_AN_IMAGE in sum, and then raised to LEAST_PREVALENCE where they are lower.
 
     Returns:
-        (14,) shares, 0 to 1.
+        (14,), 0 to 1.
     """
     nih = NIH_POSITIVES / NIH_RADIOGRAPHS
     if tail == 1:
@@ -85,7 +85,7 @@ def sample_findings(
     patient, image = patient_rng.standard_normal(len(FINDINGS)), image_rng.standard_normal(len(FINDINGS))
     persistence = difficulty.persistence
     normals = np.sqrt(persistence) * patient + np.sqrt(1 - persistence) * image
-    return _mixing() @ normals > _thresholds(difficulty.tail)
+    return _cholesky_factor() @ normals > _thresholds(difficulty.tail)
 
 
 def add_label_noise(rng: np.random.Generator, findings: np.ndarray, difficulty: Difficulty) -> np.ndarray:
@@ -106,12 +106,12 @@ def add_label_noise(rng: np.random.Generator, findings: np.ndarray, difficulty: 
 
 
 @cache
-def _mixing() -> np.ndarray:
+def _cholesky_factor() -> np.ndarray:
     correlation = np.eye(len(FINDINGS))
-    for (one, other), value in TOGETHER.items():
+    for (one, other), value in CORRELATIONS.items():
         row, column = FINDINGS.index(one), FINDINGS.index(other)
         correlation[row, column] = correlation[column, row] = value
-    # Rounded pairwise figures need not fit together: move to the nearest matrix that is a correlation.
+    # Rounded pairwise correlations need not form a positive definite matrix: clip the eigenvalues.
     values, vectors = np.linalg.eigh(correlation)
     repaired = (vectors * np.clip(values, 1e-3, None)) @ vectors.T
     scale = np.sqrt(np.diag(repaired))

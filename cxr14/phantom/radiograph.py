@@ -1,4 +1,4 @@
-"""One synthetic radiograph: findings, patient, signs, traps and film, each from a stream of its own."""
+"""One synthetic radiograph: findings, patient, signs, mimics and acquisition, a random stream for each."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from cxr14.data.boxes import BOX_SIDE, Box
 from cxr14.findings import FINDINGS
 from cxr14.phantom import acquisition, mimics, tissue, vessels
 from cxr14.phantom.body import Patient, sample_body, sample_patient, sample_pose
-from cxr14.phantom.canvas import Field, Grid, blur, bounds, rise
+from cxr14.phantom.canvas import Field, Grid, blur, bounds, step
 from cxr14.phantom.chest import Chest
 from cxr14.phantom.difficulty import Difficulty
 from cxr14.phantom.prevalence import add_label_noise, sample_findings
@@ -27,7 +27,7 @@ _STREAMS = (
     "vessels",
     "tissue",
     "mimics",
-    "film",
+    "acquisition",
     "marker",
     *FINDINGS,
     "patient findings",
@@ -62,17 +62,17 @@ def render(
     size: int = 128,
     findings: np.ndarray | None = None,
 ) -> Phantom:
-    """Draw one synthetic radiograph, which depends on nothing but these arguments.
+    """Draw one synthetic radiograph, which depends on these arguments alone.
 
-    Every sign, trap and part of the body has its own random stream: with and without a finding, the rest
-    of the image is the same person in the same breath on the same film.
+    Every sign, mimic and part of the body has its own random stream: with and without a finding, the rest of
+    the image is the same.
 
     Args:
-        index: number of the radiograph, 0 or more; two neighbours are of one patient.
+        index: number of the radiograph, 0 or more; 2 k and 2 k + 1 are of one patient.
         seed: number of the set, 0 or more.
-        difficulty: how hard it is to read; None is the standard difficulty.
+        difficulty: its parameters; None is the standard difficulty.
         size: side S of the image in pixels.
-        findings: (14,) bool, what to draw; None draws it by NIH's prevalence and co-occurrence.
+        findings: (14,) bool, the findings to draw; None draws them by NIH's prevalence and co-occurrence.
     """
     difficulty = difficulty or Difficulty()
     if findings is None:
@@ -91,8 +91,8 @@ def render(
     ]
     mimics.draw_mimics(chest, _stream(seed, index, "mimics"), difficulty.nuisance)
     attenuation = _attenuation(chest, patient, seed, index, difficulty.nuisance)
-    film = _stream(seed, index, "film")
-    gray = acquisition.expose(attenuation, body, film, difficulty.noise, difficulty.nuisance)
+    exposure = _stream(seed, index, "acquisition")
+    gray = acquisition.expose(attenuation, body, exposure, difficulty.noise, difficulty.nuisance)
     marker = _stream(seed, index, "marker")
     acquisition.collimate(gray, marker, difficulty.nuisance)
     acquisition.mark(gray, body, marker)
@@ -119,16 +119,16 @@ def _stream(seed: int, number: int, purpose: str) -> np.random.Generator:
 
 
 def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance: float) -> Field:
-    """Sum up what the beam meets: flesh less the air of the lungs, vessels, bones, what signs added."""
+    """Return the total attenuation: soft tissue less the air of the lungs, vessels, bones and signs."""
     tissue_stream = _stream(seed, index, "tissue")
     lung, heart, body = chest.lung, chest.heart, chest.body
     total, covered = tissue.soft_tissue(chest)
     air = chest.grid.by_side(np.float32(body.air[0]), np.float32(body.air[1]))
-    # The lung is deepest in its middle third and thins out towards wall, apex and floor.
+    # The lung is thickest in its middle third and thinner at wall, apex and diaphragm.
     depth = 0.62 + 0.38 * np.clip(chest.to_wall * 5.0, 0.0, 1.0) * np.clip(chest.to_floor * 4.0, 0.0, 1.0)
     aerated = lung * (1.0 - 0.88 * heart) * chest.aeration
     total -= 0.36 * aerated * depth * air
-    total += 0.11 * heart * rise(chest.to_floor + 0.03, 0.10) * covered
+    total += 0.11 * heart * step(chest.to_floor + 0.03, 0.10) * covered
     trees = vessels.markings(chest, _stream(seed, index, "vessels")) * chest.markings
     total += (
         (0.11 * trees + 0.08 * vessels.hila(chest))
@@ -137,7 +137,7 @@ def _attenuation(chest: Chest, patient: Patient, seed: int, index: int, nuisance
         * (0.35 + 0.65 * chest.aeration)
     )
     total += tissue.bones(chest, _stream(seed, index, "bones"), nuisance) * covered * (1.0 - 0.35 * heart)
-    total += tissue.windpipe(chest) + tissue.stomach(chest, tissue_stream)
+    total += tissue.trachea(chest) + tissue.stomach(chest, tissue_stream)
     total += tissue.muscle_grain(chest, tissue_stream) * covered
     if patient.female:
         total += tissue.breasts(chest, tissue_stream) * covered

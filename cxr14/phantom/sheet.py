@@ -1,4 +1,4 @@
-"""A contact sheet: what each of the 14 findings looks like on a phantom."""
+"""A sheet of examples: phantoms without a finding and with each of the 14 findings alone."""
 
 from pathlib import Path
 
@@ -11,17 +11,17 @@ from cxr14.phantom.difficulty import Difficulty
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 
 EXAMPLES = 3  # radiographs of each finding
-ACROSS = 3  # findings beside each other
+ACROSS = 3  # findings in a row
 
 
-def contact_sheet(path: Path, size: int = 192, seed: int = 0, difficulty: Difficulty | None = None) -> None:
-    """Draw people without a finding and with each finding alone, under a title that says "synthetic".
+def save_examples(path: Path, size: int = 192, seed: int = 0, difficulty: Difficulty | None = None) -> None:
+    """Draw patients without a finding and with each finding alone, under a title that says "synthetic".
 
     Args:
-        path: PNG file that appears.
+        path: the PNG file.
         size: side of each radiograph in pixels.
-        seed: which people.
-        difficulty: how hard they are to read; None is the standard difficulty.
+        seed: of the patients.
+        difficulty: its parameters; None is the standard difficulty.
 
     Raises:
         InputError: the file cannot be written.

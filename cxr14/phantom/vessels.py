@@ -1,25 +1,25 @@
-"""The branching shadows of the lung: arteries and veins from the hila, and air in bronchi."""
+"""Branching structures of the lung: arteries and veins from the hila, and bronchi."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-from cxr14.phantom.body import LEFT, RIGHT, TOWARDS
+from cxr14.phantom.body import LEFT, RIGHT, X_SIGN
 from cxr14.phantom.canvas import Field, Grid, blur
 from cxr14.phantom.chest import Chest
 
 HILUM = ((0.155, -0.03), (0.165, -0.07))  # |x|, y: the left hilum stands a little higher
 
 _TWIGS = 5  # on a stem
-_THICK_SPREAD, _THIN_SPREAD = 0.0045, 0.0022  # of the dots that vessels are drawn with, as shares of the side
+_THICK_SPREAD, _THIN_SPREAD = 0.0045, 0.0022  # of the dots that draw a vessel, as shares of the side
 
 
 def markings(chest: Chest, rng: np.random.Generator) -> Field:
-    """Draw the vessels of both lungs: thick at the hila, tapering, gone in the outer third.
+    """Draw the vessels of both lungs: thick at the hila, tapering, invisible in the outer third.
 
     Args:
-        chest: where; calibres come from its body.
-        rng: stream.
+        chest: its body has the calibres.
+        rng: random stream.
 
     Returns:
         (S, S), 0 to 1.
@@ -31,25 +31,25 @@ def markings(chest: Chest, rng: np.random.Generator) -> Field:
 
 
 def bronchi(chest: Chest, rng: np.random.Generator, side: int) -> Field:
-    """Draw the larger bronchi of one lung, dark where the lung around them is solid; (S, S), 0 to 1."""
+    """Draw the larger bronchi of one lung, which are dark in a lung without air; (S, S), 0 to 1."""
     tree = _tree(chest, rng, side, stems=8, length=0.5)
     tree[3] *= tree[2] > 0.007
     return _drawn(chest.grid, tree)
 
 
 def hila(chest: Chest) -> Field:
-    """The roots of the lungs, where the great vessels overlap; (S, S), 0 to 1."""
+    """Draw the hila, where the great vessels overlap; (S, S), 0 to 1."""
     shadow = np.zeros_like(chest.grid.x)
     for side, (x, y) in enumerate(HILUM):
-        at = TOWARDS[side] * (x + 0.02) + chest.body.shift
+        at = X_SIGN[side] * (x + 0.02) + chest.body.shift
         shadow += chest.grid.cloud(at, y, 0.055, 0.10) * chest.body.vessels[side]
     return shadow
 
 
 def _tree(chest: Chest, rng: np.random.Generator, side: int, stems: int, length: float) -> np.ndarray:
-    """Points of the stems and twigs of one lung: (4, points), rows x, y, half width, weight."""
-    dots = int(min(max(0.2 * chest.grid.size, 16), 96))  # close enough that a chain of them shows as a line
-    # More and longer vessels run down than up: the lower lobes are larger and gravity fills them.
+    """Return points of the stems and twigs of one lung: (4, points); x, y, half width, weight."""
+    dots = int(min(max(0.2 * chest.grid.size, 16), 96))  # so close that they show as a line
+    # More and longer vessels run downwards: the lower lobes are larger and better perfused.
     heading = np.deg2rad(np.linspace(-80, 88, stems) + rng.normal(0, 9, stems))
     reach = length * rng.uniform(0.6, 1.0, stems) * (0.80 + 0.25 * np.sin(heading))
     root = np.zeros(stems)
@@ -71,7 +71,7 @@ def _tree(chest: Chest, rng: np.random.Generator, side: int, stems: int, length:
     width = np.concatenate([stem_width.ravel(), twig_width.ravel()])
     weight = np.concatenate([(stem_width * stem.stride).ravel(), (twig_width * twig.stride).ravel()])
     out, up = HILUM[side]
-    return np.stack([TOWARDS[side] * (out + x) + chest.body.shift, up + y, width, weight])
+    return np.stack([X_SIGN[side] * (out + x) + chest.body.shift, up + y, width, weight])
 
 
 class _Walk(NamedTuple):
@@ -84,7 +84,7 @@ class _Walk(NamedTuple):
 def _walk(
     x: np.ndarray, y: np.ndarray, heading: np.ndarray, curl: np.ndarray, reach: np.ndarray, dots: int
 ) -> _Walk:
-    """Dots along curves that start at x, y and turn by `curl` on their way; they add a last axis."""
+    """Return dots along curves that start at x, y and turn by `curl` in total, on a new last axis."""
     way = heading[..., None] + curl[..., None] * np.linspace(0, 1, dots)
     stride = (reach / (dots - 1))[..., None]
     along, down = np.cumsum(np.cos(way) * stride, -1), np.cumsum(np.sin(way) * stride, -1)
@@ -100,12 +100,12 @@ def _drawn(grid: Grid, tree: np.ndarray) -> Field:
     else:
         shadow = blur(_scattered(grid, x[thick], y[thick], weight[thick]), _THICK_SPREAD)
         shadow += blur(_scattered(grid, x[~thick], y[~thick], weight[~thick]), max(least, _THIN_SPREAD))
-    # Vessels that cross are no denser than the thicker one: saturate.
+    # Saturated, because crossing vessels are no denser than the thicker of the two.
     return np.tanh(2.0 * shadow)
 
 
 def _scattered(grid: Grid, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Field:
-    """Spread each point's weight over its four nearest pixels, as weight per area of the film."""
+    """Distribute the weight of each point over its four nearest pixels, as weight per area."""
     size = grid.size
     column, row = grid.pixels_of(x, y)
     on = (column > 0) & (column < size - 2) & (row > 0) & (row < size - 2)

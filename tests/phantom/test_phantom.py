@@ -1,4 +1,4 @@
-"""One phantom: it depends on its number alone, and its signs are where and what they are said to be."""
+"""One phantom: reproducible, with signs at their boxes, and with findings and labels of the right frequency."""
 
 import itertools
 from functools import cache
@@ -14,26 +14,26 @@ from cxr14.phantom.body import sample_body, sample_patient
 from cxr14.phantom.canvas import Grid, Pose
 from cxr14.phantom.chest import Chest
 from cxr14.phantom.difficulty import Difficulty, difficulty_of
-from cxr14.phantom.prevalence import TOGETHER, add_label_noise, prevalence
+from cxr14.phantom.prevalence import CORRELATIONS, add_label_noise, prevalence
 from cxr14.phantom.radiograph import draw_findings, render
 from cxr14.phantom.signs import DRAW, RESHAPE, Sign
 from cxr14.script import check_ranges
 from cxr14.settings import PhantomSettings
 
-NOBODY_ILL = np.zeros(14, dtype=bool)
-QUIET = Difficulty(noise=0.0)
-WHITER = [finding for finding in FINDINGS if finding not in ("Emphysema", "Pneumothorax", "Hernia")]
+NO_FINDINGS = np.zeros(14, dtype=bool)
+NOISELESS = Difficulty(noise=0.0)
+OPACITIES = [finding for finding in FINDINGS if finding not in ("Emphysema", "Pneumothorax", "Hernia")]
 
 
 def alone(finding):
     return np.array([name == finding for name in FINDINGS])
 
 
-def pairs(finding, difficulty=QUIET, numbers=range(0, 16, 2), size=64):
-    """With and without a finding, the same people on the same films."""
+def pairs(finding, difficulty=NOISELESS, numbers=range(0, 16, 2), size=64):
+    """Yield phantoms with a finding, and their difference from the same phantom without it."""
     for number in numbers:
         ill = render(number, 5, difficulty, size, alone(finding))
-        well = render(number, 5, difficulty, size, NOBODY_ILL)
+        well = render(number, 5, difficulty, size, NO_FINDINGS)
         yield ill, ill.image.astype(float) - well.image.astype(float)
 
 
@@ -55,7 +55,7 @@ def inside_boxes(phantom):
     return inside
 
 
-def test_a_phantom_depends_on_seed_and_number_alone():
+def test_phantom_depends_on_seed_and_number_alone():
     there = [render(number, 3, size=64) for number in range(6)]
     back = [render(number, 3, size=64) for number in reversed(range(6))][::-1]
     for one, other in zip(there, back, strict=True):
@@ -67,21 +67,21 @@ def test_a_phantom_depends_on_seed_and_number_alone():
     assert (render(0, 4, size=64).image != there[0].image).any()
 
 
-def test_every_size_shows_the_same_person():
-    small, large = (render(7, 0, QUIET, size).image.astype(float) for size in (64, 256))
+def test_every_size_shows_the_same_chest():
+    small, large = (render(7, 0, NOISELESS, size).image.astype(float) for size in (64, 256))
     reduced = large.reshape(64, 4, 64, 4).mean((1, 3))
     anatomy = slice(12, None)  # below the letter, which is set in whole pixels
     assert np.corrcoef(small[anatomy].ravel(), reduced[anatomy].ravel())[0, 1] > 0.97
 
 
-def test_two_radiographs_of_a_patient_share_sex_and_age():
+def test_two_radiographs_of_a_patient_have_the_same_patient():
     patients = [(render(2 * k, size=32).patient, render(2 * k + 1, size=32).patient) for k in range(20)]
     assert all(first == second for first, second in patients)
     assert len({first for first, _ in patients}) == 20
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
-def test_a_sign_changes_the_image_where_its_box_says(finding):
+def test_sign_changes_the_image_inside_its_boxes(finding):
     within, without = [], []
     for phantom, change in pairs(finding):
         assert phantom.boxes.keys() == {finding}
@@ -93,16 +93,16 @@ def test_a_sign_changes_the_image_where_its_box_says(finding):
     assert np.mean(within) > (1.2 if finding in RESHAPE else 3) * np.mean(without)
 
 
-@pytest.mark.parametrize("finding", WHITER)
-def test_what_takes_air_or_adds_tissue_is_bright(finding):
+@pytest.mark.parametrize("finding", OPACITIES)
+def test_opacities_are_bright(finding):
     assert np.mean([change[inside_boxes(phantom)].mean() for phantom, change in pairs(finding)]) > 1
 
 
-def test_overinflated_lungs_are_dark():
+def test_emphysema_is_dark():
     assert np.mean([change[inside_boxes(phantom)].mean() for phantom, change in pairs("Emphysema")]) < -3
 
 
-def test_a_hernia_is_a_white_sac_with_black_gas_above_it():
+def test_hernia_is_bright_with_dark_gas_above():
     changes = [change[inside_boxes(phantom)] for phantom, change in pairs("Hernia")]
     assert np.median([change.max() for change in changes]) > 12
     assert np.median([change.min() for change in changes]) < -12
@@ -115,7 +115,7 @@ def test_a_hernia_is_a_white_sac_with_black_gas_above_it():
     assert len(middles) >= 4 and np.mean(middles) > 1  # rows: the sac's white lies lower
 
 
-def test_beyond_the_line_of_a_pneumothorax_there_is_air_without_vessels():
+def test_pneumothorax_has_no_vessels_beyond_its_line():
     rng = np.random.default_rng(0)
     body = sample_body(rng, sample_patient(rng, 1.0), 1.0)
     chest = Chest(Grid(128, Pose()), body)
@@ -128,7 +128,7 @@ def test_beyond_the_line_of_a_pneumothorax_there_is_air_without_vessels():
     assert chest.markings[~chest.grid.left].min() == 1
 
 
-def test_nothing_else_moves_when_a_nodule_comes():
+def test_nodule_changes_only_its_surroundings():
     for phantom, change in pairs("Nodule", Difficulty()):
         near = np.zeros((64, 64), dtype=bool)
         for row, column in np.argwhere(inside_boxes(phantom)):
@@ -137,7 +137,7 @@ def test_nothing_else_moves_when_a_nodule_comes():
 
 
 @pytest.mark.parametrize("finding", FINDINGS)
-def test_a_severer_sign_is_plainer(finding):
+def test_severe_sign_is_more_visible(finding):
     faint, gross = (
         np.mean(
             [np.abs(change).mean() for _, change in pairs(finding, Difficulty(noise=0.0, severity=severity))]
@@ -147,11 +147,11 @@ def test_a_severer_sign_is_plainer(finding):
     assert gross > 1.15 * faint
 
 
-def test_all_arithmetic_is_in_single_precision(monkeypatch):
+def test_all_fields_are_float32(monkeypatch):
     seen = []
     expose = acquisition.expose
     monkeypatch.setattr(
-        acquisition, "expose", lambda film, *rest: seen.append(film.dtype) or expose(film, *rest)
+        acquisition, "expose", lambda field, *rest: seen.append(field.dtype) or expose(field, *rest)
     )
     for number in range(20):
         render(number, size=32, findings=np.ones(14, dtype=bool))
@@ -165,7 +165,7 @@ def test_all_arithmetic_is_in_single_precision(monkeypatch):
         assert {field.dtype for field in fields} == {np.dtype(np.float32)}, finding
 
 
-def test_boxes_lie_on_the_film_and_belong_to_what_was_drawn():
+def test_boxes_are_inside_the_image_and_of_drawn_findings():
     for number in range(150):
         phantom = render(number, 2, size=32)
         drawn = {finding for finding, there in zip(FINDINGS, phantom.findings, strict=True) if there}
@@ -218,7 +218,7 @@ def test_correlation_between_images_of_a_patient_is_the_persistence(persistence)
     target = prevalence(Difficulty().tail)
     atelectasis, effusion = FINDINGS.index("Atelectasis"), FINDINGS.index("Effusion")
     pairs = [(finding, finding, persistence) for finding in range(14)]
-    pairs.append((atelectasis, effusion, persistence * TOGETHER["Atelectasis", "Effusion"]))
+    pairs.append((atelectasis, effusion, persistence * CORRELATIONS["Atelectasis", "Effusion"]))
     for first, second, correlation in pairs:
         thresholds = norm.ppf(target[[first, second]])
         expected = multivariate_normal([0, 0], [[1, correlation], [correlation, 1]]).cdf(thresholds)
@@ -249,17 +249,17 @@ def test_label_noise_of_two_images_is_independent():
     assert (missed[:, 0] & missed[:, 1])[present].mean() == pytest.approx(0.09, abs=0.06)
 
 
-def test_the_reader_errs_as_often_as_he_is_told_to():
+def test_label_noise_has_the_given_rates():
     rng, difficulty = np.random.default_rng(2), Difficulty(false_negatives=0.2, false_positives=0.3)
     ill, well = np.ones(14, dtype=bool), np.zeros(14, dtype=bool)
     missed = 1 - np.mean([add_label_noise(rng, ill, difficulty) for _ in range(4000)])
     invented = np.mean([add_label_noise(rng, well, difficulty) for _ in range(20000)], axis=0)
     assert missed == pytest.approx(0.2, abs=0.01)
     np.testing.assert_allclose(invented, 0.3 * prevalence(0.5), rtol=0.25)
-    infallible = Difficulty(false_negatives=0, false_positives=0)
+    noiseless_labels = Difficulty(false_negatives=0, false_positives=0)
     for number in range(50):
-        findings = draw_findings(number, 0, infallible)
-        np.testing.assert_array_equal(add_label_noise(rng, findings, infallible), findings)
+        findings = draw_findings(number, 0, noiseless_labels)
+        np.testing.assert_array_equal(add_label_noise(rng, findings, noiseless_labels), findings)
 
 
 def test_difficulty_sets_all_parameters_and_a_setting_replaces_one(tmp_path):

@@ -1,4 +1,4 @@
-"""A folder of phantoms: NIH's layout, the same from any number of processes, whole after an interruption."""
+"""A folder of phantoms: NIH's layout, independent of the number of processes, resumed after interruption."""
 
 import filecmp
 import os
@@ -31,7 +31,7 @@ def make(out, *words, cwd=ROOT):
 def same_folders(one, other):
     names = sorted(path.relative_to(one) for path in one.rglob("*") if path.is_file())
     assert names == sorted(path.relative_to(other) for path in other.rglob("*") if path.is_file())
-    # README.txt tells the command, which names the folder.
+    # README.txt contains the command with the name of the folder.
     names = [name for name in names if name.name != "README.txt"]
     assert filecmp.cmpfiles(one, other, names, shallow=False)[0] == names
 
@@ -45,7 +45,7 @@ def made(tmp_path_factory):
     return out
 
 
-def test_the_tables_are_nihs(made):
+def test_tables_have_nihs_columns_and_the_drawn_values(made):
     entries = pd.read_csv(made / "Data_Entry_2017_synthetic.csv")
     assert list(entries.columns) == NIH_COLUMNS
     assert len(entries) == 41
@@ -61,12 +61,12 @@ def test_the_tables_are_nihs(made):
             np.testing.assert_array_equal(np.asarray(image), phantom.image)
 
 
-def test_the_truth_and_the_boxes_are_what_was_drawn(made):
-    truths = pd.read_csv(made / "true_labels.csv").set_index("Image Index")["Finding Labels"]
+def test_true_labels_and_boxes_are_of_drawn_findings(made):
+    findings = pd.read_csv(made / "true_labels.csv").set_index("Image Index")["Finding Labels"]
     boxes = pd.read_csv(made / "BBox_List_2017_synthetic.csv")
     assert list(boxes.columns[:6]) == ["Image Index", "Finding Label", "Bbox [x", "y", "w", "h]"]
     assert len(boxes.columns) == 9  # with the three empty ones at the end, as NIH ships it
-    for number, (name, truth) in enumerate(truths.items()):
+    for number, (name, truth) in enumerate(findings.items()):
         drawn = [
             finding
             for finding, there in zip(FINDINGS, render(number, size=32).findings, strict=True)
@@ -79,7 +79,7 @@ def test_the_truth_and_the_boxes_are_what_was_drawn(made):
         assert boxed <= set(drawn)
 
 
-def test_the_lists_share_no_patient(made):
+def test_lists_share_no_patient(made):
     lists = [(made / name).read_text().split() for name in ("train_val_list.txt", "test_list.txt")]
     assert sorted(lists[0] + lists[1]) == sorted(path.name for path in (made / "images").iterdir())
     patient = pd.read_csv(made / "Data_Entry_2017_synthetic.csv").set_index("Image Index")["Patient ID"]
@@ -88,20 +88,20 @@ def test_the_lists_share_no_patient(made):
     assert len(test) == round(0.25 * 21)
 
 
-def test_everything_says_that_it_is_synthetic(made):
+def test_files_say_that_they_are_synthetic(made):
     assert all(path.name.startswith("synthetic_") for path in (made / "images").iterdir())
     assert "SYNTHETIC" in (made / "README.txt").read_text()
     with Image.open(next((made / "images").iterdir())) as image:
         assert "Synthetic" in image.text["Description"]
 
 
-def test_the_number_of_processes_changes_nothing(made, tmp_path):
+def test_number_of_processes_does_not_change_the_files(made, tmp_path):
     run = make(tmp_path / "set", "--count", 41, "--num-workers", 2, cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     same_folders(made, tmp_path / "set")
 
 
-def test_a_killed_run_goes_on_where_it_was(tmp_path):
+def test_killed_run_is_resumed(tmp_path):
     out = tmp_path / "set"
     words = [
         sys.executable,
@@ -133,7 +133,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path):
     same_folders(out, tmp_path / "fresh")
 
 
-def test_a_folder_of_other_settings_is_left_alone(made):
+def test_folder_of_other_settings_is_not_changed(made):
     before = {path: path.stat().st_mtime_ns for path in made.rglob("*")}
     run = make(made, "--count", 41, "--noise", 0.3, "--seed", 9)
     assert run.returncode == 2
@@ -142,7 +142,7 @@ def test_a_folder_of_other_settings_is_left_alone(made):
     assert {path: path.stat().st_mtime_ns for path in made.rglob("*")} == before
 
 
-def test_a_folder_of_other_files_is_left_alone(tmp_path):
+def test_folder_of_other_files_is_not_changed(tmp_path):
     (tmp_path / "00000001_000.png").write_bytes(b"a real radiograph")
     run = make(tmp_path, "--count", 8)
     assert run.returncode == 2
@@ -150,7 +150,7 @@ def test_a_folder_of_other_files_is_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["00000001_000.png"]
 
 
-def test_a_damaged_image_is_named(tmp_path):
+def test_error_names_a_damaged_image(tmp_path):
     assert make(tmp_path / "set", "--count", 8, "--num-workers", 1).returncode == 0
     image = sorted((tmp_path / "set" / "images").iterdir())[3]
     image.write_bytes(image.read_bytes()[:60])
@@ -161,7 +161,7 @@ def test_a_damaged_image_is_named(tmp_path):
     assert make(tmp_path / "set", "--count", 8, "--num-workers", 1).returncode == 0
 
 
-def test_the_contact_sheet_shows_all_findings(tmp_path):
+def test_sheet_of_examples_has_all_findings(tmp_path):
     run = run_python(SCRIPT, "--sheet", tmp_path / "sheet.png", "--size", 48)
     assert run.returncode == 0, run.stderr
     with Image.open(tmp_path / "sheet.png") as sheet:

@@ -1,55 +1,43 @@
-"""The signs of the 14 findings: one function a finding, its meaning to a radiologist in the docstring.
+"""The signs of the 14 findings: one function for each, whose docstring says what a radiologist sees.
 
-A sign may first bend the body (`RESHAPE`: volumes, positions, calibres) and is then drawn (`DRAW`). Signs
-change the medium by products and sums alone, so their order does not matter.
+A sign may first change the body (`RESHAPE`: volumes, positions, calibres) and is then drawn (`DRAW`). Signs
+change the attenuation by products and sums alone, so their order does not matter.
 """
 
 from collections.abc import Callable
 
-from cxr14.findings import FINDINGS
 from cxr14.phantom.body import Body
 from cxr14.phantom.canvas import Field
 from cxr14.phantom.chest import Chest
-from cxr14.phantom.signs import volume
-from cxr14.phantom.signs.aeration import (
-    atelectasis,
-    consolidation,
-    edema,
-    emphysema,
-    fibrosis,
-    infiltration,
-    pneumonia,
-)
-from cxr14.phantom.signs.density import cardiomegaly, hernia, mass, nodule
-from cxr14.phantom.signs.pleura import effusion, pleural_thickening, pneumothorax
+from cxr14.phantom.signs import aeration, density, pleura, volume
 from cxr14.phantom.signs.sign import Sign, sample_sign
 
-_FUNCTIONS = (
-    atelectasis,
-    cardiomegaly,
-    effusion,
-    infiltration,
-    mass,
-    nodule,
-    pneumonia,
-    pneumothorax,
-    consolidation,
-    edema,
-    emphysema,
-    fibrosis,
-    pleural_thickening,
-    hernia,
-)
-
 DRAW: dict[str, Callable[[Chest, Sign], list[Field]]] = {
-    finding: next(function for function in _FUNCTIONS if function.__name__ == finding.lower())
-    for finding in FINDINGS
+    "Atelectasis": aeration.atelectasis,
+    "Cardiomegaly": density.cardiomegaly,
+    "Effusion": pleura.effusion,
+    "Infiltration": aeration.infiltration,
+    "Mass": density.mass,
+    "Nodule": density.nodule,
+    "Pneumonia": aeration.pneumonia,
+    "Pneumothorax": pleura.pneumothorax,
+    "Consolidation": aeration.consolidation,
+    "Edema": aeration.edema,
+    "Emphysema": aeration.emphysema,
+    "Fibrosis": aeration.fibrosis,
+    "Pleural_Thickening": pleura.pleural_thickening,
+    "Hernia": density.hernia,
 }
-"""Finding -> draws its sign into the chest and returns the footprints, (S, S) each, one for every place."""
+"""Finding -> function that draws its sign and returns its footprints, each (S, S), one for every place."""
 
 RESHAPE: dict[str, Callable[[Body, Sign], None]] = {
-    finding: change for finding in FINDINGS if (change := getattr(volume, finding.lower(), None))
+    "Atelectasis": volume.atelectasis,
+    "Cardiomegaly": volume.cardiomegaly,
+    "Edema": volume.edema,
+    "Emphysema": volume.emphysema,
+    "Fibrosis": volume.fibrosis,
+    "Pneumothorax": volume.pneumothorax,
 }
-"""Finding -> what it does to volumes and positions, for those that do."""
+"""Finding -> function that changes volumes and positions; other findings change none."""
 
 __all__ = ["DRAW", "RESHAPE", "Sign", "sample_sign"]

@@ -1,4 +1,4 @@
-"""One finding as one radiograph shows it."""
+"""The sign of one finding on one radiograph."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sign:
-    """How a finding shows.
+    """Severity, side and random stream of a sign.
 
     Attributes:
-        severity: 0.05 hardly visible to 1.6 gross.
-        side: the side it prefers, 0 the patient's right, 1 the left.
-        rng: this sign's own stream for shape and place.
+        severity: 0.05 (hardly visible) to 1.6 (gross).
+        side: 0 the patient's right, 1 the left; signs of both sides ignore it.
+        rng: random stream of shape and position.
     """
 
     severity: float
@@ -24,7 +24,7 @@ def sample_sign(rng: np.random.Generator, severity: float) -> Sign:
     """Draw severity and side of a sign.
 
     Args:
-        rng: the sign's own stream.
+        rng: random stream of the sign.
         severity: factor on the contrast of signs.
     """
     drawn = severity * (0.15 + 0.85 * rng.beta(2.0, 2.5))
