@@ -1,4 +1,4 @@
-"""One phantom: reproducible, with signs at their boxes, and with findings and labels of the right frequency."""
+"""One phantom: reproducible, signs at their boxes, findings and labels of the right frequency."""
 
 import itertools
 from functools import cache
@@ -70,7 +70,7 @@ def test_phantom_depends_on_seed_and_number_alone():
 def test_every_size_shows_the_same_chest():
     small, large = (render(7, 0, NOISELESS, size).image.astype(float) for size in (64, 256))
     reduced = large.reshape(64, 4, 64, 4).mean((1, 3))
-    anatomy = slice(12, None)  # below the letter, which is set in whole pixels
+    anatomy = slice(12, None)  # below the side marker, which is placed in whole pixels
     assert np.corrcoef(small[anatomy].ravel(), reduced[anatomy].ravel())[0, 1] > 0.97
 
 
