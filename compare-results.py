@@ -3,7 +3,7 @@
     python compare-results.py
     python compare-results.py --results-dir demo/results
 
-Prints the main tables and leaves in RESULTS_DIR: report.html (all of it, one file, for any browser),
+Prints the main tables and writes into RESULTS_DIR: report.html (all of it, one file, for any browser),
 comparison.md, comparison.csv and comparison.png. Seconds; half a minute for eleven runs of NIH's test list.
 """
 

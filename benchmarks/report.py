@@ -1,8 +1,8 @@
-"""Speed and size of the report: eleven runs as large as NIH's official test list, made up and saved first.
+"""Speed and size of the report: eleven simulated runs on a list as large as NIH's official test list.
 
     python -m benchmarks.report
 
-Leaves benchmarks/results/report-cpu.json; under a minute on 2 cores.
+Writes benchmarks/results/report-cpu.json; under a minute on 2 cores.
 """
 
 import resource
@@ -24,7 +24,7 @@ GOAL_SECONDS = 60
 
 
 def main(settings: Settings) -> None:
-    """Measure, print and keep."""
+    """Measure, print and save."""
     with tempfile.TemporaryDirectory() as folder:
         save_study(Path(folder), radiographs=RADIOGRAPHS)
         started = time.perf_counter()

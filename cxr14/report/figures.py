@@ -1,5 +1,6 @@
 """The figures of the results: AUROC before and after teaching, differences, cost, calibration."""
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -226,7 +227,8 @@ def _name_rows(figure: Figure, rows: np.ndarray, names: Sequence[str]) -> None:
 
 def _heading(taught: Arm, gain: str, across: int) -> str:
     by = "taught by" if across <= 3 else "by"  # narrow panels have no space for more
-    return f"{by} {taught.teacher}\n{' '.join(filter(None, (taught.suffix.strip(), gain)))}"
+    lines = textwrap.wrap(taught.suffix.strip(), 96 // across)
+    return "\n".join([f"{by} {taught.teacher}", *lines, gain]).rstrip()
 
 
 def _row_heights(count: int) -> np.ndarray:

@@ -8,7 +8,7 @@ from cxr14.settings import Rule
 
 ABSENT = "–"
 SIGNIFICANT = round(1 - LEVEL, 10)
-LEVEL_TEXT = f"{LEVEL:.0%}".replace("%", " %")
+LEVEL_TEXT = f"{LEVEL:.0%}".replace("%", "\N{NO-BREAK SPACE}%")
 
 
 def figure(value: float | None, digits: int = 3) -> str:

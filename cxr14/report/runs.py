@@ -199,7 +199,7 @@ class Section:
         """What every title says about the data, and about weights of unknown origin."""
         mark = MARKS[self.kind].format(count=self.radiographs)
         is_unknown = any(run.about("unknown_origin") for run in self.runs)
-        return f"{mark} · {MAY_HAVE_SEEN_TEST_PATIENTS}" if is_unknown else mark
+        return f"{mark} · weights {MAY_HAVE_SEEN_TEST_PATIENTS}" if is_unknown else mark
 
     @property
     def limit(self) -> str:

@@ -1,12 +1,14 @@
 """The figures of the trainings: losses and AUROC by epoch, and alone and taught side by side."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from cxr14.report import style
 from cxr14.report.headline import speed
-from cxr14.report.panels import Drawing, arm_keys, key, legend, panels
+from cxr14.report.panels import Drawing, arm_keys, key, legend, panels, side_by_side
 from cxr14.report.results import Gain, SectionResults
 from cxr14.report.runs import Run
 
@@ -64,6 +66,7 @@ def learning_curves(results: SectionResults) -> Drawing | None:
         return None
     title = results.section.titled("Validation AUROC by epoch, alone and taught")
     styles = style.arm_styles(results.section)
+    across = side_by_side(len(shown), 3)
 
     def draw(axes: Axes, gain: Gain) -> None:
         teaching = gain.teaching
@@ -76,14 +79,15 @@ def learning_curves(results: SectionResults) -> Drawing | None:
                 is_single = len(runs) == 1
                 marker = "o" if len(epochs) == 1 else None
                 axes.plot(epochs, values, color=colour, linewidth=1.8 if is_single else 0.9, marker=marker)
-        axes.set_title(f"taught by {teaching.taught.teacher}\n{teaching.taught.suffix.strip()}".rstrip())
+        suffix = textwrap.wrap(teaching.taught.suffix.strip(), 96 // across)
+        axes.set_title("\n".join([f"taught by {teaching.taught.teacher}", *suffix]))
         axes.set(xlabel="epoch", ylabel="AUROC, validation")
         axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         axes.label_outer()
 
     drawn = panels(shown, draw, height=2.6, columns=3)
     alone = key("student alone", color=style.INK, linestyle="solid")
-    taught = key("student taught", color=style.HUES[0], linestyle="solid")
+    taught = key("student taught, in its teacher’s colour", color=style.HUES[0], linestyle="solid")
     legend(drawn, [alone, taught])
     paces = [f"Taught by {gain.teaching.by}: {speed(gain)}" for gain in shown if speed(gain)]
     return Drawing(title, ". ".join([title, *paces]) + ".", drawn)

@@ -20,8 +20,8 @@ CLEAR = {"radiographs": 400, "shares": COMMON}
 @pytest.mark.parametrize(
     ("distance", "kind", "expected"),
     [
-        (2.5, "real", r"^EEEA-Net-C2 reaches .*: a gain of 0\.\d{3} \(95 % interval \+.*p ≤ 0\.0"),
-        (0.2, "real", r"^EEEA-Net-C2 reaches .*: a loss of 0\.\d{3} \(95 % interval −.*p ≤ 0\.0"),
+        (2.5, "real", r"^EEEA-Net-C2 reaches .*: a gain of 0\.\d{3} \(95\s% interval \+.*p ≤ 0\.0"),
+        (0.2, "real", r"^EEEA-Net-C2 reaches .*: a loss of 0\.\d{3} \(95\s% interval −.*p ≤ 0\.0"),
         (1.05, "tiny", r"^On a tiny list, .* a difference of [+−]0\.0\d\d \(.*\), which chance alone could"),
     ],
 )

@@ -11,6 +11,7 @@ from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.evaluation.predictions import Predictions
 from cxr14.findings import FINDINGS
 from cxr14.report import main_tables, run_tables
+from cxr14.report.csv_table import csv_table
 from tests.conftest import run_python
 from tests.report.common import COMMON, KD, ParsedPage, measure, render, save_trio
 from tests.simulated_runs import save_run
@@ -144,9 +145,8 @@ def _best_threshold(val, finding, rule, target=None):
 @pytest.mark.parametrize(("rule", "target"), [("youden", None), ("f1", None), ("sensitivity", 0.9)])
 def test_thresholds_follow_the_rule_of_the_run(tmp_path, rule, target):
     save_run(tmp_path / "3-CheXNet", "3-CheXNet", threshold_rule=rule, target_sensitivity=target)
-    done = run_python("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
-    assert done.returncode == 0, done.stderr
-    table = pd.read_csv(tmp_path / "comparison.csv").set_index("finding")
+    (measured,) = measure(tmp_path, 20)
+    table = csv_table(measured).set_index("finding")
     val, test = (
         Predictions.load(tmp_path / "3-CheXNet" / f"predictions-{split}.npz") for split in ("val", "test")
     )
