@@ -8,26 +8,12 @@ CVPR. The ImageNet-1k weights are torchvision's, as timm's hub keeps them.
 import timm
 from torch import nn
 
-from cxr14.models.imagenet import load_imagenet
+from cxr14.models.imagenet import initialize
 
 TIMM_NAME = "densenet121.tv_in1k"
 
 
 def build_model(num_classes: int = 14, pretrained: bool = True, image_size: int = 224) -> nn.Module:
-    """Build CheXNet.
-
-    Args:
-        num_classes: outputs.
-        pretrained: start from the published ImageNet-1k weights.
-        image_size: side of the images in pixels; the network is convolutional and takes any.
-
-    Returns:
-        A network (B, 3, image_size, image_size) -> (B, num_classes) logits.
-
-    Raises:
-        InputError: the published weights cannot be had.
-    """
+    """Build CheXNet; arguments, result and errors are those of `cxr14.models.zoo.build`."""
     model = timm.create_model(TIMM_NAME, num_classes=num_classes)
-    if pretrained:
-        load_imagenet(model)
-    return model
+    return initialize(model, pretrained)

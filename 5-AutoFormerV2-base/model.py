@@ -7,26 +7,13 @@ its S3-B. The ImageNet-1k weights are those of microsoft/Cream (AutoFormerV2), a
 import timm
 from torch import nn
 
-from cxr14.models.imagenet import load_imagenet
+from cxr14.models.imagenet import initialize
 
 TIMM_NAME = "swin_s3_base_224.ms_in1k"
 
 
 def build_model(num_classes: int = 14, pretrained: bool = True, image_size: int = 224) -> nn.Module:
-    """Build AutoFormerV2-base.
-
-    Args:
-        num_classes: outputs.
-        pretrained: start from the published ImageNet-1k weights.
-        image_size: side of the images in pixels; windows of 14 and 7 shrink where a stage is smaller.
-
-    Returns:
-        A network (B, 3, image_size, image_size) -> (B, num_classes) logits.
-
-    Raises:
-        InputError: the published weights cannot be had.
-    """
+    """Build AutoFormerV2-base; arguments, result and errors are those of `cxr14.models.zoo.build`."""
+    # Windows of 14 and 7 cells shrink where a stage of a small image has fewer.
     model = timm.create_model(TIMM_NAME, num_classes=num_classes, img_size=image_size)
-    if pretrained:
-        load_imagenet(model)
-    return model
+    return initialize(model, pretrained)

@@ -3,6 +3,4 @@
 Importing this package registers EEEA-Net-C2 and OFA-595 with timm: ``timm.create_model("eeea_net_c2")``.
 """
 
-from cxr14.models import zoo
-
-zoo.register_with_timm()
+from cxr14.models import timm_entries  # noqa: F401 - its import registers the networks

@@ -1,6 +1,7 @@
-"""Checkpoints: every published format in, one format out, and never a stranger's code run.
+"""Checkpoints: our own format, with metadata and provenance, and weights from every published format.
 
-A file of ours is `torch.save` of plain containers: a format number, an `About` as a dict, the weights.
+A checkpoint of ours is `torch.save` of plain containers: a format number, an `About` as a dict, the
+provenance and the weights. Only `save` writes one; no function changes a file that it reads.
 """
 
 import dataclasses
@@ -9,6 +10,7 @@ import importlib.metadata
 import json
 import platform
 import subprocess
+import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -18,6 +20,7 @@ import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
@@ -27,9 +30,12 @@ from cxr14.models import published, zoo
 from cxr14.settings import ROOT
 
 FORMAT = 2
-"""Goes up when an older program could not read a newer file rightly."""
+"""Increases when an older version could not read a newer file correctly."""
 
 _MARK = "cxr14_format"
+
+# Published weights with as many outputs learnt from photographs; fewer may have learnt from radiographs.
+_IMAGENET_OUTPUTS = 1000
 
 
 def _versions() -> dict[str, str]:
@@ -44,70 +50,73 @@ def _versions() -> dict[str, str]:
 
 def _revision() -> str:
     """Name the state of the checkout, or "unknown" where git cannot tell."""
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
-        return subprocess.run(words, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
 class About:
-    """What a file of weights says about itself; all of it numbers, strings, lists and dicts."""
+    """The metadata of a checkpoint: numbers, strings, lists and dicts only."""
 
     network: str
-    """Folder of the network, one of `zoo.NAMES`."""
+    """Folder of the network."""
     image_size: int
-    """Side of the square that the network saw, in pixels."""
+    """Side of the network's square input, in pixels."""
     teacher: str | None = None
-    """Folder of the teacher's network; None: the labels alone."""
+    """Folder of the teacher's network; None: trained on the labels alone."""
     teacher_hash: str | None = None
     """`hash_weights` of the teacher."""
     findings: tuple[str, ...] = FINDINGS
-    """What each output stands for, in order."""
+    """The finding of each output, in order."""
     splits: dict[str, str] = field(default_factory=dict)
-    """SHA-256 of each image list that shaped the weights, by its role: train, val."""
+    """SHA-256 of the image lists, by role: train, val."""
     seed: int | None = None
-    """Seed of the run."""
+    """Seed of the training."""
     settings: dict[str, object] = field(default_factory=dict)
-    """Settings of the run, as `settings.as_plain` gives them."""
+    """Settings of the training, as `script.as_plain` returns them."""
     epoch: int | None = None
-    """Epoch that the weights come from, the first being 1."""
+    """Epoch of the weights, counted from 1."""
     val_auroc: float | None = None
     """Mean AUROC on the validation list at that epoch, 0 to 1."""
     device: str | None = None
-    """The processor or GPU that trained it, by its maker's name."""
+    """Model name of the processor or GPU that trained the weights."""
     versions: dict[str, str] = field(default_factory=_versions)
-    """Python and packages that wrote the file."""
+    """Versions of Python and of the packages that wrote the file."""
     extra: dict[str, object] = field(default_factory=dict)
     """What joined later, such as operating thresholds."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights, and what they say about themselves."""
+    """Weights with their metadata and provenance."""
 
     weights: dict[str, Tensor]
     about: About
     provenance: Provenance = field(default_factory=Provenance)
-    """The patients behind the weights."""
+    """The patients whose radiographs the weights depend on."""
     ours: bool = True
-    """Whether a training here wrote it, not the authors of a network."""
+    """Whether `save` wrote it; False: it was published by others."""
 
     @cached_property
     def weights_hash(self) -> str:
-        """`hash_weights` of the weights: what tells them from others, wherever the file lies."""
+        """`hash_weights` of the weights, which identifies them wherever the file lies."""
         return hash_weights(self.weights)
 
 
 def hash_weights(weights: Mapping[str, Tensor]) -> str:
-    """Return the SHA-256 over names, types, shapes and values of a state dict, in hexadecimal digits."""
-    total = hashlib.sha256()
+    """Return the SHA-256 of the names, types, shapes and values in a state dict, in hexadecimal digits.
+
+    The order of the tensors and their layout in memory have no influence.
+    """
+    digest = hashlib.sha256()
     for name in sorted(weights):
         tensor = weights[name].detach().cpu().contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.flatten().view(torch.uint8).numpy())
-    return total.hexdigest()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def log_path(checkpoint: Path) -> Path:
@@ -123,13 +132,13 @@ def snapshot_path(checkpoint: Path) -> Path:
 def save(
     path: Path, model_state: Mapping[str, Tensor], about: About, provenance: Provenance | None = None
 ) -> None:
-    """Write a checkpoint, whole or not at all.
+    """Write a checkpoint atomically.
 
     Args:
         path: the file; one of that name is replaced.
         model_state: the network's state dict, on any device.
-        about: what to say of it; numpy numbers and arrays in it are stored as plain ones.
-        provenance: the patients behind the weights; None: no patients.
+        about: metadata; numpy numbers and arrays in it are stored as numbers and lists.
+        provenance: the patients whose radiographs the weights depend on; None: no patients.
 
     Raises:
         InputError: the disk is full, the folder cannot be written, and the like.
@@ -144,51 +153,51 @@ def save(
             "unknown": list(provenance.unknown),
         },
         "about": json.loads(json.dumps(dataclasses.asdict(about), default=lambda value: value.tolist())),
-        # A clone, or a view would drag the whole of its storage into the file.
+        # Cloned, because torch.save writes the whole storage of a view.
         "weights": {name: tensor.detach().cpu().clone() for name, tensor in model_state.items()},
     }
-    with atomic_write(Path(path)) as aside:
-        torch.save(content, aside)
+    with atomic_write(Path(path)) as temporary:
+        torch.save(content, temporary)
 
 
 def read(path: Path) -> Checkpoint:
     """Read a checkpoint that `save` wrote.
 
     Raises:
-        InputError: it is missing, corrupt, of another origin, or of a format that a newer program wrote.
+        InputError: it is missing, corrupt, published by others, or of another format version.
     """
     content = published.read_file(path)
     if not _is_ours(content):
-        raise _does_not_say(path)
-    return _parsed(content, path)
+        raise _without_metadata(path)
+    return _parse(content, path)
 
 
 def load(
     path: Path, network: str | None = None, build_model: Callable[..., nn.Module] | None = None
 ) -> tuple[nn.Module, Checkpoint]:
-    """Build the network that a checkpoint holds, at its image size, and fill it with all of the weights.
+    """Build the network of a checkpoint, at its image size, and load all of its weights.
 
     Args:
-        path: a checkpoint of ours; or, where `network` is given, any published file with an output for each
-            of the 14 findings in NIH's order, taken to be of 224 px.
-        network: the folder of the network that it has to be.
-        build_model: builds the network; None takes the one of its folder.
+        path: a checkpoint of ours; or, if `network` is given, a published file with one output for each of
+            the 14 findings in NIH's order and an image size of 224 px, whose provenance is unknown.
+        network: the folder that the checkpoint's network must have.
+        build_model: builds the network; None: the one in the network's folder.
 
     Returns:
         The network in eval mode on the CPU, and the checkpoint.
 
     Raises:
-        InputError: it cannot be read, is of another network, or would leave any weight untrained.
+        InputError: the file cannot be read, is of another network or other findings, or lacks a tensor.
     """
     content = published.read_file(path)
     if _is_ours(content):
-        checkpoint = _parsed(content, path)
+        checkpoint = _parse(content, path)
     elif network is None:
-        raise _does_not_say(path)
+        raise _without_metadata(path)
     else:
         weights = published.state_dict_of(content, str(path))
         about = About(network=network, image_size=224, versions={})
-        checkpoint = Checkpoint(weights, about, Provenance(unknown=(Path(path).name,)), ours=False)
+        checkpoint = Checkpoint(weights, about, _unknown(path), ours=False)
     about = checkpoint.about
     if network is not None and about.network != network:
         raise InputError(
@@ -198,56 +207,79 @@ def load(
         raise InputError(f"{path} was trained on other findings: {', '.join(about.findings)}.")
     build_model = build_model or partial(zoo.build, about.network)
     model = build_model(num_classes=len(FINDINGS), pretrained=False, image_size=about.image_size)
-    published.fill(model, checkpoint.weights, str(path), whole=True)
+    published.fill(model, checkpoint.weights, str(path), require_classifier=True)
     return model.eval(), checkpoint
 
 
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Fill a network from a checkpoint of ours or from a published file of any known format.
+def load_weights(model: nn.Module, path: Path) -> Provenance:
+    """Load a checkpoint of ours, or a published file of any known format, into a network.
 
     Known are a bare state dict, ``{"state_dict": …}``, DataParallel's names, arnoweng/CheXNet,
     jitdee-ai/darmo, danczs/Visformer, microsoft/Cream AutoFormerV2 and timm. From a file with another number
-    of outputs all but the classifier is taken, and a line says so; position tables of another image size are
+    of outputs all but the classifier is loaded, and a line says so; position tables of another image size are
     resampled.
 
     Args:
-        model: a network of the zoo; it is changed in place.
+        model: a network; it is changed in place.
         path: the file.
+
+    Returns:
+        The patients whose radiographs the weights depend on: those that a checkpoint of ours records, none
+        for published ImageNet weights, unknown ones for any other published file.
 
     Raises:
         InputError: unreadable, or tensors are missing, unknown or of another shape (the first are listed).
     """
     content = published.read_file(path)
-    tensors = (
-        _parsed(content, path).weights if _is_ours(content) else published.state_dict_of(content, str(path))
-    )
-    published.fill(model, tensors, str(path))
+    if _is_ours(content):
+        checkpoint = _parse(content, path)
+        published.fill(model, checkpoint.weights, str(path))
+        return checkpoint.provenance
+    outputs = published.fill(model, published.state_dict_of(content, str(path)), str(path))
+    is_imagenet = outputs is not None and outputs >= _IMAGENET_OUTPUTS
+    return Provenance() if is_imagenet else _unknown(path)
+
+
+def _unknown(path: Path) -> Provenance:
+    return Provenance(unknown=(Path(path).name,))
 
 
 def _is_ours(content: object) -> bool:
     return isinstance(content, Mapping) and _MARK in content
 
 
-def _parsed(content: Mapping, path: Path) -> Checkpoint:
+def _parse(content: Mapping, path: Path) -> Checkpoint:
     if content[_MARK] != FORMAT:
         raise InputError(
-            f"{path} has checkpoint format {content[_MARK]}, this program knows {FORMAT}; update the program."
+            f"{path} has checkpoint format {content[_MARK]}, but this version of the program reads format "
+            f"{FORMAT}; use the version that wrote it, or train again."
         )
     try:
-        told = content["about"]
-        about = About(**{**told, "findings": tuple(told["findings"])})
+        about = content["about"]
+        about = About(**{**about, "findings": tuple(about["findings"])})
+        for name, kind in typing.get_type_hints(About).items():
+            _check_every_item(getattr(about, name), kind)
         patients = content["provenance"]
-        provenance = Provenance(
-            patients["train"].numpy().view(np.uint64),
-            patients["val"].numpy().view(np.uint64),
-            tuple(map(str, patients["unknown"])),
-        )
-        return Checkpoint(published.state_dict_of(content["weights"], str(path)), about, provenance)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path} does not hold what checkpoint format {FORMAT} should ({error}).") from error
+        unknown = _check_every_item(patients["unknown"], list[str])
+        provenance = Provenance(_hashes(patients["train"]), _hashes(patients["val"]), tuple(unknown))
+        weights = content["weights"]
+    except (KeyError, TypeError, AttributeError, ValueError, TypeCheckError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"{path} is not a valid checkpoint of format {FORMAT} ({reason}).") from error
+    return Checkpoint(published.state_dict_of(weights, str(path)), about, provenance)
 
 
-def _does_not_say(path: Path) -> InputError:
+def _check_every_item(value: object, kind: object) -> object:
+    return check_type(value, kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
+
+
+def _hashes(tensor: Tensor) -> np.ndarray:
+    if tensor.dtype != torch.int64 or tensor.dim() != 1:
+        raise TypeError("the hashes of patients must be a one-dimensional tensor of int64")
+    return tensor.numpy().view(np.uint64)
+
+
+def _without_metadata(path: Path) -> InputError:
     return InputError(
         f"{path} is not one of our checkpoints, so it does not say which network and findings it belongs to; "
         "give one that a training here has left."

@@ -1,9 +1,6 @@
-"""Weight files as the field publishes them, translated to the names that timm's networks use.
+"""Published weight files, read without running code in them and translated to timm's tensor names."""
 
-Each file is read without running any code in it, translated tensor by tensor, and must fit exactly.
-"""
-
-import pickle
+import pickletools
 import re
 import warnings
 from collections.abc import Callable, Mapping
@@ -18,14 +15,21 @@ from cxr14.errors import InputError
 
 Tensors = dict[str, Tensor]
 
-_LISTED = 3  # keys that an error shows of each kind
+_MOST_LISTED = 3  # tensor names of each kind in an error
+
+# What torch.load(weights_only=True) says of a pickle that calls functions or creates objects.
+_CODE = re.compile(
+    "unsupported (global|class)|module .* is blocked|call reduce|create new object|can only build",
+    re.IGNORECASE,
+)
+_CALLS = ("REDUCE", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "BUILD")  # of pickle
 
 
 def read_file(path: Path) -> object:
-    """Read what a .pth, .pt, .pth.tar or .safetensors file holds, on the CPU, without running code in it.
+    """Read a .pth, .pt, .pth.tar or .safetensors file on the CPU, without running code in it.
 
     Raises:
-        InputError: the file is missing, truncated, of another kind, or holds more than plain data.
+        InputError: the file is missing, broken, of another kind, or contains code.
     """
     path = Path(path)
     if not path.is_file():
@@ -34,20 +38,19 @@ def read_file(path: Path) -> object:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # torch says "Weights only load failed" both for forbidden objects and for bytes that are no pickle.
-        if "Unsupported global" in str(error) or "Unsupported class" in str(error):
+    except Exception as error:  # torch.load raises many kinds of exception for broken bytes
+        if _contains_code(path, error):
             raise InputError(
-                f"{path} holds objects besides weights, which could run code and are never loaded; "
-                "save its state dict alone."
+                f"{path} is dangerous: besides weights it contains objects, which can run code when they are "
+                "loaded; it is not loaded. Use a file with the state dict alone."
             ) from error
-        raise _unreadable(path) from error
-    except Exception as error:  # torch.load meets broken bytes with many kinds of exception
-        raise _unreadable(path) from error
+        raise InputError(
+            f"{path} is no checkpoint, or it is truncated or corrupt; copy or make it again."
+        ) from error
 
 
 def state_dict_of(content: object, origin: str) -> Tensors:
-    """Find the tensors in what a file holds: a bare state dict, or one under ``state_dict`` or ``model``.
+    """Return the tensors in a file's content: a bare state dict, or one under ``state_dict`` or ``model``.
 
     Args:
         content: what `read_file` returned.
@@ -59,47 +62,56 @@ def state_dict_of(content: object, origin: str) -> Tensors:
     for wrapping in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapping), Mapping):
             content = content[wrapping]
-    if not isinstance(content, Mapping) or not content or not all(map(torch.is_tensor, content.values())):
+    is_mapping = isinstance(content, Mapping) and bool(content)
+    if not is_mapping or not all(isinstance(k, str) and torch.is_tensor(v) for k, v in content.items()):
         raise InputError(f"{origin} holds no state dict; a mapping from names to tensors is expected.")
     return dict(content)
 
 
-def fill(model: nn.Module, tensors: Tensors, origin: str, whole: bool = False) -> None:
-    """Fill a network with published tensors: all of them, or all but a classifier of other outputs.
+def fill(model: nn.Module, tensors: Tensors, origin: str, require_classifier: bool = False) -> int | None:
+    """Load published tensors into a network: all, or all but a classifier with other outputs.
 
     Args:
-        model: a network of the zoo.
+        model: a network; one that is not timm's must use the same tensor names as the file.
         tensors: a state dict in any published naming.
         origin: how messages name the file.
-        whole: refuse a classifier with another number of outputs instead of leaving the network's own.
+        require_classifier: refuse a classifier with another number of outputs; otherwise the network keeps
+            its own.
+
+    Returns:
+        The number of outputs of the file's classifier; None: the network has no classifier that is known.
 
     Raises:
-        InputError: a tensor is missing, unknown or of another shape; the first of each are listed.
+        InputError: a tensor is missing, unknown or of another shape; the first of each kind are listed. The
+            network is not changed then.
     """
     expected = model.state_dict()
-    tensors = _at_this_size(translate(tensors, model), expected, model, origin)
-    kept = _classifier_to_keep(model, tensors, expected)
-    if kept:
-        had, has = (side[kept[0]].shape[0] for side in (tensors, expected))
-        if whole:
-            raise InputError(f"{origin} has {had} outputs, but {has} are expected.")
-        print(f"{origin} has {had} outputs, this network {has}: everything but the classifier is loaded.")
-        tensors.update({key: expected[key] for key in kept})
+    tensors = _resample_position_tables(translate(tensors, model), expected, model, origin)
+    classifier = _classifier_keys(model, expected)
+    outputs = next((len(tensors[key]) for key in classifier if key in tensors and tensors[key].dim()), None)
+    if _differ_in_outputs_only(tensors, expected, classifier):
+        here = expected[classifier[0]].shape[0]
+        if require_classifier:
+            raise InputError(f"{origin} has {outputs} outputs, but {here} are expected.")
+        print(f"{origin} has {outputs} outputs, this network {here}: all but the classifier is loaded.")
+        tensors = tensors | {key: expected[key] for key in classifier}
     # PyTorch before 0.4.1 did not store this counter; it only matters to BatchNorm without momentum.
-    tensors = {key: expected[key] for key in expected if key.endswith("num_batches_tracked")} | tensors
-    _require_same_keys(model, tensors, expected, origin)
+    counters = {key: expected[key] for key in expected if key.endswith("num_batches_tracked")}
+    tensors = counters | tensors
+    _require_same_shapes(model, tensors, expected, origin)
     model.load_state_dict(tensors)
+    return outputs
 
 
 def translate(tensors: Tensors, model: nn.Module) -> Tensors:
-    """Rename published tensors to timm's names; what is named so already stays as it is.
+    """Rename published tensors to timm's names; other names stay as they are.
 
     Known are DataParallel's ``module.``, arnoweng/CheXNet, jitdee-ai/darmo, danczs/Visformer and
     microsoft/Cream AutoFormerV2.
 
     Args:
         tensors: a state dict.
-        model: the network that it is meant for.
+        model: the network that they belong to.
     """
     tensors = {key.removeprefix("module."): tensor for key, tensor in tensors.items()}
     if "densenet121.features.conv0.weight" in tensors or "features.conv0.weight" in tensors:
@@ -113,7 +125,7 @@ def translate(tensors: Tensors, model: nn.Module) -> Tensors:
         rename = _from_autoformer
     else:
         return dict(tensors)
-    # Masks and indices follow from the window size; a network works them out for itself.
+    # Masks and indices follow from the window size; the network computes them.
     derived = ("attn_mask", "relative_position_index")
     return {rename(key): tensor for key, tensor in tensors.items() if not key.endswith(derived)}
 
@@ -158,7 +170,11 @@ _DARMO_RESIDUAL = {
 
 
 def _from_darmo(places: list[str]) -> Callable[[str], str]:
-    """`places`: where darmo's blocks 0, 1, 2, … stand in timm's stages; last comes its final_expand_layer."""
+    """Return the renaming for darmo's files.
+
+    Args:
+        places: the positions in timm's stages of darmo's blocks 0, 1, 2, …, then of its final_expand_layer.
+    """
 
     def rename(key: str) -> str:
         layer, _, tensor = key.rpartition(".")
@@ -174,39 +190,60 @@ def _from_darmo(places: list[str]) -> Callable[[str], str]:
     return rename
 
 
-def _at_this_size(tensors: Tensors, expected: Tensors, model: nn.Module, origin: str) -> Tensors:
-    resized = {}
+def _contains_code(path: Path, error: Exception) -> bool:
+    # torch says "Weights only load failed" both for forbidden objects and for bytes that are no pickle.
+    if "TorchScript archive" in str(error) or _CODE.search(str(error)):
+        return True
+    try:  # a file of pickle itself, whose newer protocols torch does not read
+        with path.open("rb") as file:
+            opcodes = {opcode.name for opcode, _, _ in pickletools.genops(file)}
+    except ValueError:  # it is no pickle
+        return False
+    return not opcodes.isdisjoint(_CALLS)
+
+
+def _resample_position_tables(tensors: Tensors, expected: Tensors, model: nn.Module, origin: str) -> Tensors:
+    resampled = {}
     for key in expected.keys() & tensors.keys():
         old, new = tensors[key], expected[key]
         if old.shape == new.shape or old.dim() != new.dim():
             continue
         # (1, channels, rows, columns)
         if re.fullmatch(r"pos_embed\d", key) and old.shape[:2] == new.shape[:2]:
-            by_rows = resample_abs_pos_embed_nhwc(old.permute(0, 2, 3, 1), list(new.shape[2:]))
-            resized[key] = by_rows.permute(0, 3, 1, 2)
+            channels_last = resample_abs_pos_embed_nhwc(old.permute(0, 2, 3, 1), list(new.shape[2:]))
+            resampled[key] = channels_last.permute(0, 3, 1, 2)
         # (offsets, heads)
         elif key.endswith(".relative_position_bias_table") and old.shape[1] == new.shape[1]:
             window = model.get_submodule(key.rpartition(".")[0]).window_size
             with warnings.catch_warnings():  # timm indexes in a way that torch calls deprecated
                 warnings.simplefilter("ignore", UserWarning)
-                resized[key] = resize_rel_pos_bias_table(old, window, new.shape)
-    if resized:
-        print(f"{origin}: {len(resized)} position tables are resampled to this image size.")
-    return tensors | resized
+                resampled[key] = resize_rel_pos_bias_table(old, window, new.shape)
+    if resampled:
+        print(f"{origin}: {len(resampled)} position tables are resampled to this image size.")
+    return tensors | resampled
 
 
-def _classifier_to_keep(model: nn.Module, tensors: Tensors, expected: Tensors) -> list[str]:
-    classifier = next(name for name, module in model.named_modules() if module is model.get_classifier())
-    keys = [f"{classifier}.weight", f"{classifier}.bias"]
-    if any(key not in tensors or tensors[key].dim() != expected[key].dim() for key in keys):
-        return []
-    outputs = {tensors[key].shape[0] for key in keys}
-    alike_but_for_outputs = all(tensors[key].shape[1:] == expected[key].shape[1:] for key in keys)
-    other = len(outputs) == 1 and outputs != {expected[keys[0]].shape[0]}
-    return keys if other and alike_but_for_outputs else []
+def _classifier_keys(model: nn.Module, expected: Tensors) -> list[str]:
+    """Return the names of the classifier's weight and bias; outside timm, those of the last linear layer."""
+    if hasattr(model, "get_classifier"):
+        classifier = model.get_classifier()
+    else:
+        classifier = next((m for m in reversed(list(model.modules())) if isinstance(m, nn.Linear)), None)
+    names = [name for name, module in model.named_modules() if module is classifier]
+    keys = [f"{name}.{tensor}".removeprefix(".") for name in names for tensor in ("weight", "bias")]
+    return [key for key in keys if key in expected]
 
 
-def _require_same_keys(model: nn.Module, tensors: Tensors, expected: Tensors, origin: str) -> None:
+def _differ_in_outputs_only(tensors: Tensors, expected: Tensors, keys: list[str]) -> bool:
+    if not keys or any(key not in tensors for key in keys):
+        return False
+    if any(tensors[key].shape[1:] != expected[key].shape[1:] for key in keys):
+        return False
+    outputs = {tuple(tensors[key].shape[:1]) for key in keys}
+    return len(outputs) == 1 and outputs != {tuple(expected[keys[0]].shape[:1])}
+
+
+def _require_same_shapes(model: nn.Module, tensors: Tensors, expected: Tensors, origin: str) -> None:
     differences = {
         "missing": [key for key in expected if key not in tensors],
         "unknown": [key for key in tensors if key not in expected],
@@ -216,14 +253,10 @@ def _require_same_keys(model: nn.Module, tensors: Tensors, expected: Tensors, or
             if key in tensors and tensors[key].shape != expected[key].shape
         ],
     }
-    told = [
-        f"{len(keys)} tensors {what} ({', '.join(keys[:_LISTED])}{', …' if len(keys) > _LISTED else ''})"
-        for what, keys in differences.items()
-        if keys
-    ]
-    if told:
-        raise InputError(f"{origin} does not fit this {type(model).__name__}: {'; '.join(told)}.")
-
-
-def _unreadable(path: Path) -> InputError:
-    return InputError(f"{path} is no checkpoint, or it is truncated or corrupt; copy or make it again.")
+    messages = []
+    for difference, keys in differences.items():
+        if keys:
+            more = ", …" if len(keys) > _MOST_LISTED else ""
+            messages.append(f"{len(keys)} tensors {difference} ({', '.join(keys[:_MOST_LISTED])}{more})")
+    if messages:
+        raise InputError(f"{origin} does not fit this {type(model).__name__}: {'; '.join(messages)}.")

@@ -1,16 +1,13 @@
-"""The five networks by the name of their folder: each ``model.py`` loaded by its path, side by side."""
+"""The networks by the name of their folder, each built by the ``model.py`` in it."""
 
 import importlib.util
 import sys
-from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING
+
+from torch import nn
 
 from cxr14.errors import InputError
 from cxr14.settings import ROOT
-
-if TYPE_CHECKING:  # torch takes seconds to load, and a name needs none of it
-    from torch import nn
 
 NAMES: tuple[str, ...] = (
     "1-EEEA-Net-C2",
@@ -19,79 +16,63 @@ NAMES: tuple[str, ...] = (
     "4-Visformer-small",
     "5-AutoFormerV2-base",
 )
-"""The folders, in the study's order."""
-
-TIMM_NAMES: dict[str, str] = {"eeea_net_c2": NAMES[0], "ofa_595": NAMES[1]}
-"""What `timm.create_model` calls the two networks that timm does not have itself."""
+"""The folders of the study's five networks, in its order."""
 
 SMALLEST_IMAGE = 32
 """Pixels: every network halves its image five times."""
 
+_modules: dict[str, ModuleType] = {}
 
-def build(name: str, num_classes: int = 14, pretrained: bool = True, image_size: int = 224) -> "nn.Module":
-    """Build one of the five networks.
+
+def available() -> tuple[str, ...]:
+    """Return the numbered folders that hold a ``model.py``: the five networks', then a user's own."""
+    found = sorted(path.parent.name for path in ROOT.glob("[0-9]*/model.py"))
+    return (*NAMES, *(name for name in found if name not in NAMES))
+
+
+def build(name: str, num_classes: int = 14, pretrained: bool = True, image_size: int = 224) -> nn.Module:
+    """Build a network.
 
     Args:
-        name: its folder, one of `NAMES`.
+        name: its folder, one of `available`.
         num_classes: outputs; 1000 for the published classifier.
-        pretrained: take the published ImageNet-1k weights, fetched once and kept; False: random weights.
-        image_size: side of the square images that it will see, in pixels; 32 or more.
+        pretrained: load the published ImageNet-1k weights, which are fetched once and cached; False: random
+            weights.
+        image_size: side of the square input in pixels; 32 or more. A network with position tables gets tables
+            of this size, the others take images of any size.
 
     Returns:
         A network (B, 3, image_size, image_size) float32, ImageNet-normalised -> (B, num_classes) logits.
 
     Raises:
-        InputError: no such network, an image too small, or weights that cannot be had.
+        InputError: no such network, an image size that is too small, or weights that cannot be had.
     """
     if image_size < SMALLEST_IMAGE:
         raise InputError(f"an image size of {image_size} is too small; {SMALLEST_IMAGE} pixels is the least.")
-    build_model = _model_file(name).build_model
-    return build_model(num_classes=num_classes, pretrained=pretrained, image_size=image_size)
+    module = model_file(name)
+    if not hasattr(module, "build_model"):
+        raise InputError(f"{module.__file__} has no function build_model; copy that of another network.")
+    return module.build_model(num_classes=num_classes, pretrained=pretrained, image_size=image_size)
 
 
-def register_with_timm() -> None:
-    """Let `timm.create_model` build EEEA-Net-C2 and OFA-595, with 1000 outputs unless told otherwise."""
-    from timm.models import register_model
+def model_file(name: str) -> ModuleType:
+    """Import the ``model.py`` of a folder; the files of several networks are separate modules.
 
-    for timm_name, name in TIMM_NAMES.items():
-        register_model(_timm_entry(timm_name, name))
+    Args:
+        name: the folder, one of `available`.
 
-
-def _timm_entry(timm_name: str, name: str) -> "Callable[..., nn.Module]":
-    def entry(
-        pretrained: bool = False,
-        pretrained_cfg: object = None,
-        pretrained_cfg_overlay: object = None,
-        cache_dir: object = None,
-        num_classes: int = 1000,
-    ) -> "nn.Module":
-        if pretrained_cfg or pretrained_cfg_overlay or cache_dir:
-            raise InputError(f"{timm_name} has one published file; leave out pretrained_cfg and cache_dir.")
-        return build(name, num_classes, pretrained)
-
-    entry.__name__ = timm_name
-    entry.__doc__ = f"Build {name}."
-    return entry
-
-
-def _require_known(name: str) -> None:
-    if name not in NAMES:
-        raise InputError(f"{name!r} is none of the networks {', '.join(NAMES)}.")
-
-
-def _model_file(name: str) -> ModuleType:
-    _require_known(name)
-    module_name = f"cxr14.models.zoo:{name}"  # no import statement can spell it, so it meets no other module
-    if module_name not in sys.modules:
+    Raises:
+        InputError: there is no such folder or file.
+    """
+    if name not in available():
+        raise InputError(f"there is no network {name!r}; known are {', '.join(available())}.")
+    if name not in _modules:
         path = ROOT / name / "model.py"
         if not path.is_file():
-            raise InputError(f"{path} is missing; cxr14 works from a checkout of its repository.")
-        spec = importlib.util.spec_from_file_location(module_name, path)
+            raise InputError(f"{path} is missing; cxr14 needs a clone of its whole repository.")
+        spec = importlib.util.spec_from_file_location(f"cxr14.models.zoo:{name}", path)
         module = importlib.util.module_from_spec(spec)
-        sys.modules[module_name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[module_name]  # a half-loaded module would hide the error the next time
-            raise
-    return sys.modules[module_name]
+        sys.modules[spec.name] = module  # dataclasses look up the module of their class there
+        spec.loader.exec_module(module)
+        _modules[name] = module
+    return _modules[name]

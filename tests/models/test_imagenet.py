@@ -1,7 +1,6 @@
-"""The published ImageNet-1k weights: where they are looked for, and what is said when they cannot be had."""
+"""The published ImageNet-1k weights: where they are looked for, and the errors when they are unavailable."""
 
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -16,7 +15,6 @@ import torch
 
 from cxr14.errors import InputError
 from cxr14.models import imagenet, zoo
-from cxr14.settings import ROOT
 from tests import published_files
 from tests.conftest import run_python
 
@@ -55,25 +53,25 @@ def hub(tmp_path, monkeypatch) -> Path:
 
 
 def publish_at(url: str, monkeypatch) -> None:
-    zoo.build("1-EEEA-Net-C2", pretrained=False)  # its model.py is loaded from here on
-    monkeypatch.setattr(sys.modules["cxr14.models.zoo:1-EEEA-Net-C2"], "WEIGHTS_URL", url)
+    """Let EEEA-Net-C2 be downloaded from `url`."""
+    monkeypatch.setattr(zoo.model_file("1-EEEA-Net-C2"), "WEIGHTS_URL", url)
 
 
-def test_the_darmo_release_is_fetched_once(tmp_path, hub, monkeypatch, capsys):
+def test_the_darmo_release_is_downloaded_once(tmp_path, hub, monkeypatch, capsys):
     published = published_files.state_dict("1-EEEA-Net-C2")
     torch.save(published, tmp_path / "eeea-c2.pt")
     with served(folder(tmp_path)) as address:
         publish_at(f"{address}/eeea-c2.pt", monkeypatch)
         first = zoo.build("1-EEEA-Net-C2")
-    second = zoo.build("1-EEEA-Net-C2")  # nobody answers any more
+    second = zoo.build("1-EEEA-Net-C2")  # the server is gone
     assert torch.equal(first.conv_stem.weight, published["first_conv.conv.weight"])
     assert torch.equal(second.conv_head.weight, published["feature_mix_layer.conv.weight"])
     assert first.classifier.out_features == 14
     assert [path.name for path in hub.iterdir()] == ["eeea-c2.pt"]
-    assert capsys.readouterr().out.count("Fetching") == 1
+    assert capsys.readouterr().out.count("Downloading") == 1
 
 
-def test_the_hub_of_timm_is_asked_and_its_cache_known(tmp_path):
+def test_hugging_face_hub_and_its_cache_are_used(tmp_path):
     weights = zoo.build("3-CheXNet", 1000, pretrained=False).state_dict()
     expected = pytest.approx(weights["features.conv0.weight"].sum().item(), abs=1e-4)
     environment = {"HF_HUB_OFFLINE": "0", "no_proxy": "127.0.0.1"}
@@ -104,34 +102,36 @@ def test_the_hub_of_timm_is_asked_and_its_cache_known(tmp_path):
 
 
 @pytest.mark.parametrize("name", zoo.NAMES)
-def test_without_a_network_the_sentence_says_all(name, hub, monkeypatch):
-    def nobody(*_: object, **__: object) -> None:
+def test_without_a_network_connection_the_error_gives_url_and_path(name, hub, monkeypatch):
+    def no_name_server(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", nobody)
+    monkeypatch.setattr(socket, "getaddrinfo", no_name_server)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    with pytest.raises(InputError, match=r"cannot be had from https://\S+ \(.*not known\)") as told:
+    with pytest.raises(
+        InputError, match=r"could not be downloaded from https://\S+ \(.*not known\)"
+    ) as caught:
         zoo.build(name, image_size=64)
-    assert f"put it at {hub}" in str(told.value)
-    assert "--no-pretrained" in str(told.value)
+    assert f"put it at {hub}" in str(caught.value)
+    assert "--no-pretrained" in str(caught.value)
     assert list(hub.iterdir()) == []
 
 
-def test_a_file_put_by_hand_is_found(hub, monkeypatch):
+def test_a_file_put_at_the_given_path_is_used(hub, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_: None)
-    with pytest.raises(InputError, match="HF_HUB_OFFLINE is set") as told:
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE is set") as caught:
         zoo.build("3-CheXNet")
-    path = Path(str(told.value).partition("put it at ")[2].partition(", or")[0])
+    path = Path(str(caught.value).partition("put it at ")[2].partition(", or")[0])
     weights = zoo.build("3-CheXNet", 1000, pretrained=False).state_dict()
     path.parent.mkdir(parents=True)
     safetensors.torch.save_file(weights, path)
     assert torch.equal(zoo.build("3-CheXNet").features.conv0.weight, weights["features.conv0.weight"])
 
 
-def test_a_server_that_never_answers_is_left(hub, monkeypatch):
-    monkeypatch.setattr(imagenet, "_PATIENCE", 0.2)
+def test_a_server_that_does_not_answer_times_out(hub, monkeypatch):
+    monkeypatch.setattr(imagenet, "_TIMEOUT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         publish_at(f"http://127.0.0.1:{silent.getsockname()[1]}/eeea-c2.pt", monkeypatch)
         start = time.monotonic()
@@ -149,22 +149,22 @@ class HalfAFile(BaseHTTPRequestHandler):
         self.wfile.write(b"half")
 
 
-def test_a_transfer_that_breaks_off_leaves_nothing(hub, monkeypatch):
+def test_an_incomplete_transfer_leaves_no_file(hub, monkeypatch):
     with served(HalfAFile) as address:
         publish_at(f"{address}/eeea-c2.pt", monkeypatch)
-        with pytest.raises(InputError, match="the transfer broke off"):
+        with pytest.raises(InputError, match="the transfer was incomplete"):
             zoo.build("1-EEEA-Net-C2")
     assert list(hub.iterdir()) == []
 
 
-def test_a_page_that_is_missing(tmp_path, hub, monkeypatch):
+def test_a_missing_page_raises_input_error(tmp_path, hub, monkeypatch):
     with served(folder(tmp_path)) as address:
         publish_at(f"{address}/eeea-c2.pt", monkeypatch)
-        with pytest.raises(InputError, match=r"cannot be had from .*File not found"):
+        with pytest.raises(InputError, match=r"could not be downloaded from .*File not found"):
             zoo.build("1-EEEA-Net-C2")
 
 
-def test_a_spoiled_file_put_by_hand_is_named_and_kept(hub):
+def test_a_corrupt_file_raises_input_error_and_is_not_deleted(hub):
     hub.mkdir(parents=True)
     (hub / "eeea-c2.pt").write_bytes(b"half")
     with pytest.raises(InputError, match=r"eeea-c2\.pt is no checkpoint, or it is truncated"):
@@ -172,10 +172,9 @@ def test_a_spoiled_file_put_by_hand_is_named_and_kept(hub):
     assert (hub / "eeea-c2.pt").is_file()
 
 
-def test_the_urls_are_those_of_the_release():
-    told = {name: zoo.build(name, pretrained=False).pretrained_cfg for name in zoo.NAMES[:3]}
+def test_pretrained_cfgs_name_the_published_weights():
+    cfgs = {name: zoo.build(name, pretrained=False).pretrained_cfg for name in zoo.NAMES[:3]}
     release = "https://github.com/jitdee-ai/darmo/releases/download/0.0.1/"
-    assert told["1-EEEA-Net-C2"]["url"] == release + "eeea-c2.pt"
-    assert told["2-OFA-595"]["url"] == release + "ofa595_1k_b1a18d5.pt"
-    assert told["3-CheXNet"]["hf_hub_id"] == "timm/densenet121.tv_in1k"
-    assert (ROOT / "3-CheXNet" / "model.py").is_file()
+    assert cfgs["1-EEEA-Net-C2"]["url"] == release + "eeea-c2.pt"
+    assert cfgs["2-OFA-595"]["url"] == release + "ofa595_1k_b1a18d5.pt"
+    assert cfgs["3-CheXNet"]["hf_hub_id"] == "timm/densenet121.tv_in1k"

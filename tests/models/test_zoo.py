@@ -1,10 +1,10 @@
-"""The five networks: they are the published ones, and each keeps the contract of ``build_model``."""
+"""The networks: equality with the published ones, the contract of ``build_model``, own folders, timm."""
 
-import importlib.util
+import inspect
+import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import timm
@@ -13,14 +13,17 @@ from timm.models._efficientnet_blocks import InvertedResidual
 from torch import nn
 
 from cxr14.errors import InputError
+from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
+from cxr14.settings import ROOT
 from tests import published_files
 
 each_network = pytest.mark.parametrize("name", zoo.NAMES)
+each_searched_network = pytest.mark.parametrize("name", ["1-EEEA-Net-C2", "2-OFA-595"])
 
 
 @each_network
-def test_it_is_the_published_network_weight_for_weight(name: str, tmp_path):
+def test_logits_equal_those_of_the_published_network(name: str, tmp_path):
     torch.save(published_files.state_dict(name), tmp_path / "published.pt")
     model = zoo.build(name, published_files.outputs(name), pretrained=False)
     checkpoint.load_weights(model, tmp_path / "published.pt")
@@ -31,7 +34,7 @@ def test_it_is_the_published_network_weight_for_weight(name: str, tmp_path):
 
 
 @each_network
-def test_contract(name: str):
+def test_output_is_14_finite_float32_logits_at_any_image_size(name: str):
     torch.manual_seed(0)
     for image_size in (64, 128, 224):
         model = zoo.build(name, pretrained=False, image_size=image_size).eval()
@@ -43,7 +46,7 @@ def test_contract(name: str):
 
 
 @each_network
-def test_logits_are_not_squeezed_into_probabilities(name: str):
+def test_outputs_are_logits_not_probabilities(name: str):
     model = zoo.build(name, pretrained=False, image_size=64).eval()
     nn.init.constant_(model.get_classifier().bias, 9.0)
     nn.init.zeros_(model.get_classifier().weight)
@@ -52,19 +55,21 @@ def test_logits_are_not_squeezed_into_probabilities(name: str):
 
 
 @each_network
-def test_every_weight_learns(name: str):
+def test_every_parameter_gets_a_gradient(name: str):
     torch.manual_seed(0)
     model = zoo.build(name, pretrained=False, image_size=64).train()
-    # Blocks that begin as the identity pass no gradient inwards until their last norm has moved.
+    # Skip blocks initialised to the identity pass no gradient to their inner layers in the first step.
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
     model(torch.randn(4, 3, 64, 64)).square().sum().backward()
-    still = [key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()]
-    assert still == []
+    without = [
+        key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()
+    ]
+    assert without == []
 
 
-@pytest.mark.parametrize("name", zoo.TIMM_NAMES.values())
+@each_searched_network
 def test_skip_blocks_of_a_fresh_searched_network_are_the_identity(name: str):
     model = zoo.build(name, pretrained=False).eval()
     blocks = [b for b in model.modules() if isinstance(b, InvertedResidual) and b.has_skip]
@@ -83,25 +88,133 @@ def test_the_same_seed_builds_the_same_network():
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_unknown_networks_and_sizes_are_named():
-    with pytest.raises(InputError, match="3-CheXNet, 4-Visformer-small"):
+def test_unknown_name_raises_input_error_with_the_known_ones():
+    with pytest.raises(InputError, match=r"no network '3-chexnet'; known are .*3-CheXNet, 4-Visformer-small"):
         zoo.build("3-chexnet", pretrained=False)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "cxr14", "../models/1-EEEA-Net-C2"])
+def test_a_folder_without_a_number_is_no_network(name: str):
+    with pytest.raises(InputError, match="no network"):
+        zoo.model_file(name)
+
+
+def test_image_size_below_the_minimum_raises_input_error():
     with pytest.raises(InputError, match="image size of 16"):
         zoo.build("3-CheXNet", pretrained=False, image_size=16)
 
 
-def load_model_file(path: Path) -> ModuleType:
-    """Import a model.py as its neighbouring scripts do: under the name ``model``."""
-    spec = importlib.util.spec_from_file_location("model", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+@each_network
+def test_build_model_has_the_documented_defaults(name: str):
+    parameters = inspect.signature(zoo.model_file(name).build_model).parameters.values()
+    defaults = {parameter.name: parameter.default for parameter in parameters}
+    assert defaults == {"num_classes": 14, "pretrained": True, "image_size": 224}
 
 
-def test_timm_knows_the_searched_networks():
-    assert timm.create_model("ofa_595", num_classes=14).classifier.out_features == 14
-    # Here timm may have come after cxr14; there it comes before.
+# A user's own folder
+
+OWN = "8-My-Network"
+OWN_MODEL = """
+from torch import nn
+
+def build_model(num_classes=14, pretrained=True, image_size=224):
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, num_classes))
+"""
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch) -> Path:
+    """A repository with a network of the user's own beside EEEA-Net-C2."""
+    monkeypatch.setattr(zoo, "ROOT", tmp_path)
+    monkeypatch.setattr(zoo, "_modules", {})
+    shutil.copytree(ROOT / "1-EEEA-Net-C2", tmp_path / "1-EEEA-Net-C2")
+    (tmp_path / OWN).mkdir()
+    (tmp_path / OWN / "model.py").write_text(OWN_MODEL)
+    return tmp_path / OWN
+
+
+def test_a_users_own_numbered_folder_is_built_by_its_name(own_folder, tmp_path):
+    assert zoo.available() == (*zoo.NAMES, OWN)
+    model = zoo.build(OWN, pretrained=False)
+    assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 14)
+    about = checkpoint.About(network=OWN, image_size=32)
+    checkpoint.save(tmp_path / "model8.pth", model.state_dict(), about)
+    loaded, _ = checkpoint.load(tmp_path / "model8.pth")
+    assert torch.equal(loaded[2].weight, model[2].weight)
+
+
+def test_an_own_folder_that_is_gone_is_named_with_those_that_exist(own_folder):
+    shutil.rmtree(own_folder)
+    with pytest.raises(InputError, match=f"no network '{OWN}'; known are 1-EEEA-Net-C2, .*AutoFormerV2-base"):
+        zoo.build(OWN)
+
+
+def test_a_model_file_without_build_model_raises_input_error(own_folder):
+    (own_folder / "model.py").write_text("")
+    with pytest.raises(InputError, match=r"8-My-Network/model\.py has no function build_model"):
+        zoo.build(OWN)
+
+
+def test_a_model_file_with_an_error_raises_it_each_time(own_folder):
+    (own_folder / "model.py").write_text("import no_such_module")
+    for _ in range(2):
+        with pytest.raises(ModuleNotFoundError, match="no_such_module"):
+            zoo.build(OWN)
+
+
+def test_a_missing_model_file_of_the_study_raises_input_error(own_folder):
+    with pytest.raises(InputError, match="clone of its whole repository"):
+        zoo.build("3-CheXNet")
+
+
+# Through timm
+
+
+def test_importing_the_package_registers_with_timm():
     count = "sum(p.numel() for p in timm.create_model('eeea_net_c2').parameters())"
-    code = f"import timm, cxr14.models; print({count})"
+    code = f"import timm, cxr14.models; print({count})"  # timm before cxr14; above it may be the other way
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == 4_732_838 + (1000 - 14) * (1280 + 1)  # the ImageNet classifier
+
+
+@each_searched_network
+def test_timm_builds_the_same_network_as_the_zoo(name: str):
+    torch.manual_seed(0)
+    ours = zoo.build(name, pretrained=False)
+    torch.manual_seed(0)
+    theirs = timm.create_model(zoo.model_file(name).TIMM_NAME, num_classes=14)
+    assert str(ours) == str(theirs)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), theirs.parameters(), strict=True))
+    assert ours.pretrained_cfg == theirs.pretrained_cfg
+
+
+def test_timm_passes_its_own_options_on():
+    model = timm.create_model("ofa_595", num_classes=3, in_chans=1, drop_rate=0.5)
+    assert model(torch.zeros(2, 1, 64, 64)).shape == (2, 3)
+    assert model.drop_rate == 0.5
+
+
+@pytest.mark.parametrize("in_chans", [3, 1])
+def test_timm_loads_the_published_file(in_chans: int, tmp_path, monkeypatch):
+    """``pretrained=True`` through timm's own loader, which adapts the first convolution to gray images."""
+    published = published_files.state_dict("1-EEEA-Net-C2")
+    torch.save(published, tmp_path / "eeea-c2.pt")
+    monkeypatch.setattr(zoo.model_file("1-EEEA-Net-C2"), "WEIGHTS_URL", f"file://{tmp_path}/eeea-c2.pt")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    model = timm.create_model("eeea_net_c2", pretrained=True, num_classes=14, in_chans=in_chans)
+    assert torch.equal(model.conv_head.weight, published["feature_mix_layer.conv.weight"])
+    stem = published["first_conv.conv.weight"]
+    expected = stem if in_chans == 3 else stem.sum(1, keepdim=True)
+    assert torch.allclose(model.conv_stem.weight, expected)
+
+
+@each_searched_network
+def test_a_folder_in_timms_hub_layout_loads_with_its_weights(name: str, tmp_path):
+    torch.manual_seed(0)
+    model = zoo.build(name, pretrained=False).eval()
+    timm.models.save_for_hf(model, tmp_path, model_config={"label_names": FINDINGS})
+    loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
+    image = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded(image), model(image))
+    assert loaded.pretrained_cfg["label_names"] == list(FINDINGS)
