@@ -236,7 +236,7 @@ def _score(
     print(
         f"detected boxes: around regions above {' and '.join(map(str, localization.HEAT_LEVELS))} of 255; "
         "accuracy: share of annotated boxes that a detected\nbox overlaps by more than the threshold; AFP: "
-        "average number of the other detected boxes in a map. AFP does not compare\nwith the paper's."
+        "average number of the other detected boxes in a map. The paper\nalso counts maps of other findings."
     )
     elsewhere = len({name for name, _ in boxes}) - len(set(names))
     if elsewhere:

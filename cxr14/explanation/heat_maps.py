@@ -2,9 +2,12 @@
 
 The maps are computed by pytorch-grad-cam. At 224 px the last feature maps of every network have 7 x 7 cells;
 at 64 px they would have 2 x 2, too few to localise anything. So the layer is the deepest with at least 7
-cells on a side, and the default method is LayerCAM, which was made for layers before the last. Measured on
-200 findings of synthetic radiographs of 64 px with CheXNet, where chance is 15 %: Grad-CAM points into a box
-in 15 % at the last layer and in 40 % at stride 8, LayerCAM at stride 8 in 53 %.
+cells on a side, and the default method is LayerCAM, which was made for layers before the last.
+
+Measured with ``explain-model.py --box-list ... --method ...`` on 429 findings of 400 easy phantoms (``--size
+73 --seed 77``) with CheXNet, trained at 64 px on 5,000 standard phantoms for three epochs, on two cores of an
+Intel Xeon: LayerCAM at stride 8 points into a box in 0.59, Grad-CAM in 0.49, and chance is 0.15. At the last
+layer, which the script does not use at this size, they point into a box in 0.12 and 0.14.
 """
 
 from collections.abc import Sequence

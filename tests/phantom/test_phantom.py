@@ -124,7 +124,7 @@ def test_pneumothorax_has_no_vessels_beyond_its_line():
     assert beyond.sum() > 100
     assert chest.markings[beyond].max() < 0.1
     assert np.median(chest.density[beyond]) < 0
-    assert (chest.grid.x[beyond] > 0).all()  # the left lung, as was asked
+    assert (chest.grid.x[beyond] > 0).all()  # side 1 is the left lung
     assert chest.markings[~chest.grid.left].min() == 1
 
 
