@@ -36,7 +36,7 @@ def test_the_study_on_real_radiographs(where, nih_mini, tmp_path):
         if network:
             flags += ("--teacher-ckpt-path", tmp_path / "model3.pth")
             flags += ("--student-ckpt-path", tmp_path / "model1.pth")
-        assert "tiny radiographs" in run(folder, f"train-{network}model.py", *flags)
+        assert "(a tiny list)" in run(folder, f"train-{network}model.py", *flags)
         place = results / folder / network
         flags = (*flags_of_test(tmp_path), "--ckpt-path", weights, "--results-dir", place)
         stdout = run(folder, f"test-{network}model.py", *flags)

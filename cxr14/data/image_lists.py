@@ -11,25 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr14.data.kinds import kind_of
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 
 # NIH names a radiograph patient_follow-up.png: 00000061_012.png; the phantoms put a word before it.
 _NIH_NAME = re.compile(r"(?P<patient>.*\d{8})_\d{3}\.\w+")
-_SYNTHETIC = "synthetic_"
-# NIH's official test list holds 25,596 radiographs, ChestMNIST's validation list 11,219. Below a tenth of the
-# latter, an AUROC of a rare finding rests on a handful of positives.
-_TINY = 1_000
 _SHOWN = 3
-
-
-# How the title of a table or a figure says what it rests on.
-MARKS = {
-    "synthetic": "SYNTHETIC radiographs",
-    "tiny": "TINY list of {count:,} radiographs",
-    "real": "{count:,} radiographs",
-}
 
 
 @dataclass(frozen=True)
@@ -61,14 +50,8 @@ class ImageList:
 
     @property
     def kind(self) -> str:
-        """What a figure from this list can be worth.
-
-        "synthetic" when a name says so, else "tiny" below 1,000 radiographs, where a mean AUROC is mostly
-        luck, else "real".
-        """
-        if any(name.startswith(_SYNTHETIC) for name in self.names):
-            return "synthetic"
-        return "tiny" if len(self) < _TINY else "real"
+        """The kind of its radiographs, a key of `cxr14.data.kinds.KINDS`."""
+        return kind_of(self.names)
 
 
 def patient_of(name: str) -> str:

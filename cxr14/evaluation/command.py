@@ -14,6 +14,7 @@ from torch import nn
 from cxr14.data.geometry import read_side
 from cxr14.data.image_lists import ImageList, read_list, require_disjoint
 from cxr14.data.images import ImageSource, open_images
+from cxr14.data.kinds import KINDS
 from cxr14.data.loader import Batches
 from cxr14.errors import InputError
 from cxr14.evaluation import calibration, inference, metrics
@@ -195,10 +196,10 @@ def _report(
     table = metrics.table(predictions.labels, predictions.probabilities, thresholds)
     with atomic_write(settings.results_dir / METRICS_FILE) as aside:
         table.to_csv(aside)
-    kind = {"synthetic": "synthetic ", "tiny": "", "real": ""}[test.kind]
-    warning = ": too few for a figure to mean much" if test.kind == "tiny" else ""
-    asked = f"{len(test)} {kind}radiographs of {test.path}, {settings.crops} crops"
-    print(f"{predictions.network} on {asked}{warning}")
+    kind = KINDS[test.kind]
+    print(f"{predictions.network} on {kind.counted(len(test))} of {test.path}, {settings.crops} crops")
+    if kind.warning:
+        print(f"Note: {kind.warning}.")
     for name, column in PRINTED.items():
         print("\n".join(spoken(name, table[column])))
     print(f"Predictions, figures and operating thresholds are kept in {settings.results_dir}")

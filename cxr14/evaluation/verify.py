@@ -10,6 +10,7 @@ import pandas as pd
 
 from cxr14.data.image_lists import ImageList, read_list
 from cxr14.data.images import ImageSource, open_images
+from cxr14.data.kinds import KINDS
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
 from cxr14.evaluation.command import METRICS_FILE, Asking
@@ -158,11 +159,10 @@ def _verified(
     tolerance = SAME_DEVICE if before == now else OTHER_DEVICE
     table = compare(saved, again, tolerance, result.tabled)
     taught = f" taught by {saved.teacher}" if saved.teacher else ""
-    kind = "synthetic " if test.kind == "synthetic" else ""
     print(f"\n{result.folder}: {saved.network}{taught}, {result.ckpt_path}")
     print(
-        f"{len(test):,} {kind}radiographs, {result.crops} crops; measured on {before}, again on {now}: AUROC "
-        f"may differ by {tolerance:g}"
+        f"{KINDS[test.kind].counted(len(test))}, {result.crops} crops; measured on {before}, again on {now}: "
+        f"AUROC may differ by {tolerance:g}"
     )
     formats = {DIFFERENCE: "{:.1e}".format, COMES_OUT: lambda right: "yes" if right else "NO"}
     print(table.to_string(float_format="{:.6f}".format, formatters=formats))

@@ -14,8 +14,9 @@ from tqdm import tqdm
 from cxr14.data import augment
 from cxr14.data.boxes import Boxes, read_boxes
 from cxr14.data.geometry import read_side
-from cxr14.data.image_lists import MARKS, ImageList, read_list, require_images
+from cxr14.data.image_lists import ImageList, read_list, require_images
 from cxr14.data.images import ImageSource, open_images
+from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.errors import InputError
 from cxr14.explanation import localization, pointing_game
@@ -185,7 +186,7 @@ def _save(
     _save_table(settings.out_dir / INDEX_FILE, pd.DataFrame(index), caution)
     about = explainer.about
     network = f"{about.network} taught by {about.teacher}" if about.teacher else about.network
-    mark = MARKS[image_list.kind].format(count=len(image_list))
+    mark = KINDS[image_list.kind].mark(len(image_list))
     title = f"{network}: {mark}"
     if caution:
         title += f" ({caution})"
@@ -220,8 +221,8 @@ def _score(
     _save_table(settings.out_dir / POINTING_FILE, pointing.reset_index(), caution)
     _save_table(settings.out_dir / LOCALIZATION_FILE, located, caution)
     marks = [f"boxes on {len(set(names)):,} radiographs of the list"]
-    if image_list.kind == "synthetic":
-        marks.insert(0, "SYNTHETIC")
+    if label := KINDS[image_list.kind].label:
+        marks.insert(0, label)
     if caution:
         marks.append(caution)
     print(f"\nPointing game ({', '.join(marks)})")

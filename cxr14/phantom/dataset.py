@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from cxr14.data.boxes import BOX_NAMES
+from cxr14.data.kinds import SYNTHETIC_PREFIX
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS, NO_FINDING
@@ -46,7 +47,7 @@ _FILM_MM = 366.0  # width and height of the field of view, in mm; NIH: 2544 pixe
 def file_name(index: int) -> str:
     """Return the name of a phantom's file: synthetic_<patient>_<follow-up>.png."""
     patient, follow_up = divmod(index, IMAGES_A_PATIENT)
-    return f"synthetic_{patient + 1:08d}_{follow_up:03d}.png"
+    return f"{SYNTHETIC_PREFIX}{patient + 1:08d}_{follow_up:03d}.png"
 
 
 def write_set(settings: PhantomSettings) -> None:

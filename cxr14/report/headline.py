@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from cxr14.data.kinds import KINDS
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.report.formatting import (
     LEVEL_TEXT,
@@ -24,7 +25,7 @@ from cxr14.report.results import FEWEST_PATIENTS, Gain, SectionResults
 def headline(results: SectionResults) -> str:
     """Return what teaching added, how certain that is, and on how many training seeds it rests."""
     section, gains = results.section, results.gains
-    where = {"synthetic": "On synthetic radiographs, ", "tiny": "On a tiny list, ", "real": ""}[section.kind]
+    opening = KINDS[section.kind].opening
     if len(results.undefined) == len(section.example.findings):
         text = "no finding has both positives and negatives on this list, so no AUROC is defined"
     elif not section.teachings:
@@ -38,7 +39,7 @@ def headline(results: SectionResults) -> str:
         text = _one_gain(results, gains[0])
     else:
         text = _several_gains(results)
-    return (where + text if where else text[0].upper() + text[1:]) + "."
+    return (opening + text if opening else text[0].upper() + text[1:]) + "."
 
 
 def cautions(results: SectionResults) -> list[str]:

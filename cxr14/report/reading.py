@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr14.data.image_lists import MARKS
+from cxr14.data.kinds import KINDS
 from cxr14.errors import InputError
 from cxr14.evaluation.calibration import require_rule
 from cxr14.evaluation.predictions import (
@@ -100,8 +100,8 @@ def _problem(predictions: Predictions, split: str) -> str:
             return f"records {key} as {value!r}"
     if about["parameters"] <= 0 or about["macs"] <= 0:
         return "records that the network has no parameters or no MACs"
-    if about["kind"] not in MARKS:
-        return f"records the kind {about['kind']!r}, which is not one of {', '.join(MARKS)}"
+    if about["kind"] not in KINDS:
+        return f"records the kind {about['kind']!r}, which is not one of {', '.join(KINDS)}"
     return (
         _settings_problem(about.get("settings") or {})
         or _history_problem(about.get("history") or [])

@@ -7,19 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr14.data.image_lists import MARKS
+from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.evaluation.predictions import Predictions
 from cxr14.settings import Rule
-
-# What the kind of data allows to conclude.
-_LIMITS = {
-    "synthetic": "These radiographs are synthetic: a program drew them. The results show that the code works "
-    "and say nothing about patients.",
-    "tiny": "This list is tiny: on so few radiographs a result may be far from the truth, as its interval "
-    "shows.",
-    "real": "",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,14 +188,14 @@ class Section:
     @property
     def mark(self) -> str:
         """What every title says about the data, and about weights of unknown origin."""
-        mark = MARKS[self.kind].format(count=self.radiographs)
+        mark = KINDS[self.kind].mark(self.radiographs)
         is_unknown = any(run.about("unknown_origin") for run in self.runs)
         return f"{mark} · weights {MAY_HAVE_SEEN_TEST_PATIENTS}" if is_unknown else mark
 
     @property
     def limit(self) -> str:
         """What the kind of data allows to conclude, if that is little; otherwise nothing."""
-        return _LIMITS[self.kind]
+        return KINDS[self.kind].limit
 
     def titled(self, title: str) -> str:
         """Return a title followed by the mark."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cxr14.data.geometry import read_side
+from cxr14.data.kinds import KINDS
 from cxr14.data.loader import Batches
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
@@ -124,7 +125,7 @@ def _train(
     if group.is_main:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         print(
-            f"{network}: {parameters:,} parameters; {len(data.train)} {data.train.kind} radiographs to "
+            f"{network}: {parameters:,} parameters; {KINDS[data.train.kind].counted(len(data.train))} to "
             f"learn from, {len(data.val)} to choose the epoch on; {group.world_size} x {group.device}"
         )
     try:

@@ -64,15 +64,6 @@ def test_the_name_tells_the_patient(name, patient):
     assert image_lists.patient_of(name) == patient
 
 
-def test_the_kind_of_a_list(tmp_path):
-    def kind(names):
-        return ImageList(tmp_path, names, np.zeros((len(names), 14), np.uint8)).kind
-
-    assert kind(["00000061_012.png"] * 999) == "tiny"
-    assert kind(["00000061_012.png"] * 1000) == "real"
-    assert kind(["00000061_012.png", "synthetic_00000001_000.png"]) == "synthetic"
-
-
 @pytest.mark.parametrize(
     "text, words",
     [
