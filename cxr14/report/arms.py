@@ -92,12 +92,14 @@ def _suffixes(runs: Sequence[Run], same: Sequence[Sequence[Run]], trainings: Tra
     """Return what tells `runs` from the other groups, or else the name of their first folder."""
     mine = _traits(runs, trainings)
     traits = [_traits(others, trainings) for others in same]
-    differing = [name for name in mine if len({each.get(name) for each in traits}) > 1]
+    # A setting that only some trainings have, such as the temperature of a loss, would say nothing of the rest.
+    recorded = [name for name in mine if all(name in each for each in traits)]
+    differing = [name for name in recorded if len({each[name] for each in traits}) > 1]
     found = [mine[name] for name in differing if mine[name]]
     alike = [
         others
         for others, each in zip(same, traits, strict=True)
-        if [each.get(name) for name in differing] == [mine[name] for name in differing]
+        if [each[name] for name in differing] == [mine[name] for name in differing]
     ]
     if len(alike) > 1:
         found.append(_seeds(runs))
@@ -115,16 +117,24 @@ def _seeds(runs: Sequence[Run]) -> str:
 
 
 def _traits(runs: Sequence[Run], trainings: Trainings) -> dict[str, str]:
+    """Return what may tell arms of one network and teacher apart, as text; "" for what was not recorded."""
     first, conditions = runs[0], trainings.conditions(runs[0])
     epochs = conditions.epochs if conditions.epochs is not None else conditions.schedule
+    loss = first.about("settings", "distill_loss")
+    if loss is None and first.teacher:
+        loss = "unknown"
     traits = {
-        "loss": f"{first.about('settings', 'distill_loss') or 'unknown'} loss",
-        "start": f"from {conditions.start}" if conditions.start else "",
-        "epochs": f"{epochs} epochs" if epochs is not None else "",
-        "image size": f"{conditions.image_size} px",
-        "crops": f"{conditions.crops} crops",
+        "loss": _trait("{} loss", loss),
+        "start": _trait("from {}", conditions.start or None),
+        "epochs": _trait("{} epochs", epochs),
+        "image size": _trait("{} px", conditions.image_size),
+        "crops": _trait("{} crops", conditions.crops),
     }
     for name, value in conditions.settings.items():
         text = f"{value:g}" if isinstance(value, float) else value
         traits[name] = f"{name.replace('_', ' ')} {text}"
     return traits
+
+
+def _trait(form: str, value: object) -> str:
+    return "" if value is None else form.format(value)

@@ -136,6 +136,17 @@ def test_control_of_equal_start_is_preferred(tmp_path):
     assert teaching.alone.runs[0].folder.name == "control" and teaching.is_fair
 
 
+def test_control_on_labels_alone_is_a_fair_comparison(tmp_path):
+    save_run(tmp_path / "1-EEEA-Net-C2", epochs=10, **SMALL)
+    start = {"student_ckpt_path": str(tmp_path / "1-EEEA-Net-C2" / "model.pth")}
+    control = {"init_checkpoint": None, "distill_loss": "labels", "temperature": 2.0}
+    save_run(tmp_path / "control", epochs=10, settings=start | control, **SMALL)
+    save_run(tmp_path / KD, teacher="3-CheXNet", epochs=10, settings=start, **SMALL)
+    teaching = _teaching(tmp_path)
+    assert teaching.alone.runs[0].folder.name == "control" and teaching.is_fair
+    assert teaching.alone.name == "EEEA-Net-C2 alone (labels loss, from trained weights, 20 epochs)"
+
+
 @pytest.mark.parametrize("which", ["settings", "seed"])
 def test_unrecorded_conditions_are_not_a_fair_comparison(tmp_path, which):
     save_run(tmp_path / "1-EEEA-Net-C2", **SMALL, **({"seed": None} if which == "seed" else {}))
