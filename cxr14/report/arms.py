@@ -92,7 +92,7 @@ def _suffixes(runs: Sequence[Run], same: Sequence[Sequence[Run]], trainings: Tra
     """Return what tells `runs` from the other groups, or else the name of their first folder."""
     mine = _traits(runs, trainings)
     traits = [_traits(others, trainings) for others in same]
-    # A setting that only some trainings have, such as the temperature of a loss, would say nothing of the rest.
+    # A setting that only some trainings have, such as a temperature, would say nothing about the others.
     recorded = [name for name in mine if all(name in each for each in traits)]
     differing = [name for name in recorded if len({each[name] for each in traits}) > 1]
     found = [mine[name] for name in differing if mine[name]]
