@@ -136,10 +136,13 @@ def _cut_one_by_one(images: Tensor, crops: Crops, image_size: int) -> Tensor:
 
 def _cut_as_products(images: Tensor, crops: Crops, image_size: int) -> Tensor:
     side, device = images.shape[-1], images.device
-    top, left, height, width, mirrored = (part.to(device, non_blocking=True) for part in crops)
+    numbers = torch.stack([part.long() for part in crops])  # (5, B): one copy to the device, not five
+    if device.type == "cuda":
+        numbers = numbers.pin_memory()  # from pageable memory the copy would wait for the device
+    top, left, height, width, mirrored = numbers.to(device, non_blocking=True)
     rows = _resize_weights(top, height, image_size, side)  # (B, S, R)
     columns = _resize_weights(left, width, image_size, side)
-    columns = torch.where(mirrored[:, None, None], columns.flip(1), columns)
+    columns = torch.where(mirrored[:, None, None] > 0, columns.flip(1), columns)
     views = rows @ images.float() @ columns.transpose(1, 2)
     return views.round_().clamp_(0, 255).to(torch.uint8)
 

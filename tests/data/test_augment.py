@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchvision.transforms import v2
 
 from cxr14.data import augment
@@ -134,3 +135,26 @@ def test_any_leading_dimensions_are_normalised():
     normalised = augment.normalise(crops)
     assert normalised.shape == (2, 10, 3, SIZE, SIZE)
     torch.testing.assert_close(normalised[1, 4], augment.normalise(crops[1, 4]))
+
+
+class CopiesToMeta(TorchDispatchMode):
+    """Counts the copies from the CPU to the meta device."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if operation is torch.ops.aten._to_copy.default and args[0].device.type == "cpu":
+            self.count += str(kwargs.get("device")) == "meta"
+        return operation(*args, **kwargs)
+
+
+def test_crops_reach_an_accelerator_in_one_copy():
+    images = torch.empty(4, 73, 73, dtype=torch.uint8, device="meta")
+    crops = augment.draw_crops(4, 73, 0.5, generator(0))
+    with CopiesToMeta() as copies:
+        views = augment.cut(images, crops, 64)
+    assert views.shape == (4, 64, 64)
+    assert copies.count == 1
