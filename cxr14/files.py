@@ -1,5 +1,6 @@
 """Files that are whole or not there: written aside, brought to the disk, renamed into place."""
 
+import codecs
 import hashlib
 import os
 from collections.abc import Iterator
@@ -34,6 +35,33 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
             aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def read_text(path: Path, what: str, hint: str = "") -> str:
+    """Return the text of a list or table that people edit, saved as UTF-8 or UTF-16.
+
+    Args:
+        path: the file. A byte order mark, as editors and spreadsheets write it, is not part of the text.
+        what: how a message calls it, such as "the image list".
+        hint: what the message for a missing file adds: where such a file comes from.
+
+    Raises:
+        InputError: it is missing, a folder, of another encoding, or no text.
+    """
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{what} {path} does not exist{f'; {hint}' if hint else ''}.") from None
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read ({error.strerror or error}).") from None
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise InputError(f"{what} {path} cannot be read: it is not text in UTF-8; save it as UTF-8.")
+    return text
 
 
 def fingerprint(path: Path) -> str:

@@ -132,7 +132,7 @@ def rewrite_list(folder, change):
         (lambda folder: rewrite_list(folder, lambda line: line[:-2]), "has 13 labels"),
         (lambda folder: rewrite_list(folder, lambda line: line + " 0"), "has 15 labels"),
         (lambda folder: rewrite_list(folder, lambda line: "no_" + line), "radiographs in"),
-        (lambda folder: (folder / "labels" / "val_list.txt").unlink(), "there is no image list"),
+        (lambda folder: (folder / "labels" / "val_list.txt").unlink(), "does not exist"),
         (
             lambda folder: shutil.copy(folder / "labels/train_list.txt", folder / "labels/val_list.txt"),
             "patients stand in both",

@@ -1,6 +1,7 @@
 """Boxes around findings, in pixels of NIH's 1024 x 1024 images: NIH's list of them, and their geometry."""
 
 import csv
+import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from cxr14.data.geometry import crop_start, read_side
 from cxr14.errors import InputError
+from cxr14.files import read_text
 from cxr14.findings import FINDINGS
 
 BOX_SIDE = 1024
@@ -48,28 +50,24 @@ def read_boxes(path: Path) -> dict[tuple[str, int], list[Box]]:
     for finding, name in BOX_NAMES.items():
         columns[name] = columns[finding]
     boxes: dict[tuple[str, int], list[Box]] = {}
+    hint = (
+        "NIH publishes BBox_List_2017.csv beside its images, and ChestX-ray14/make-phantoms.py writes "
+        "one for its own"
+    )
+    lines = csv.reader(io.StringIO(read_text(path, "the box list", hint), newline=""))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            next(lines, None)  # NIH's header names two of the six columns
-            for line in filter(None, lines):
-                where = f"line {lines.line_num} of {path}"
-                if len(line) < _COLUMNS:
-                    raise InputError(
-                        f"{where} has {len(line)} columns; name, finding, x, y, w, h are expected."
-                    )
-                name, finding = line[0], line[1]
-                if finding not in columns:
-                    raise InputError(
-                        f"{where} names the finding {finding!r}, which is none of the {len(FINDINGS)}."
-                    )
-                boxes.setdefault((name, columns[finding]), []).append(_parse_box(line[2:_COLUMNS], where))
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no box list {path}; NIH publishes BBox_List_2017.csv beside its images, and "
-            "ChestX-ray14/make-phantoms.py writes one."
-        ) from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        next(lines, None)  # NIH's header names two of the six columns
+        for line in filter(None, lines):
+            where = f"line {lines.line_num} of {path}"
+            if len(line) < _COLUMNS:
+                raise InputError(f"{where} has {len(line)} columns; name, finding, x, y, w, h are expected.")
+            name, finding = line[0], line[1]
+            if finding not in columns:
+                raise InputError(
+                    f"{where} names the finding {finding!r}, which is none of the {len(FINDINGS)}."
+                )
+            boxes.setdefault((name, columns[finding]), []).append(_parse_box(line[2:_COLUMNS], where))
+    except csv.Error as error:
         raise InputError(f"the box list {path} cannot be read ({error}).") from None
     if not boxes:
         raise InputError(f"the box list {path} is empty.")

@@ -13,7 +13,7 @@ import numpy as np
 
 from cxr14.data.kinds import kind_of
 from cxr14.errors import InputError
-from cxr14.files import atomic_write
+from cxr14.files import atomic_write, read_text
 from cxr14.findings import FINDINGS
 
 # NIH names a radiograph patient_follow-up.png: 00000061_012.png; the phantoms put a word before it.
@@ -65,6 +65,12 @@ def patient_of(name: str) -> str:
     return match["patient"] if match else name
 
 
+_WHERE_LISTS_COME_FROM = (
+    "ChestX-ray14/prepare.py writes the lists of the real radiographs, and ChestX-ray14/make-phantoms.py "
+    "makes synthetic ones for prepare.py to read"
+)
+
+
 def read_list(path: Path) -> ImageList:
     """Read an image list.
 
@@ -72,15 +78,7 @@ def read_list(path: Path) -> ImageList:
         InputError: no such file, names without labels, another number of columns, a label that is not 0 or 1,
             or nothing in it.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no image list {path}; ChestX-ray14/prepare.py writes the lists of the real "
-            "radiographs, and ChestX-ray14/make-phantoms.py makes synthetic ones for prepare.py to read."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"the image list {path} cannot be read ({error}).") from None
+    lines = read_text(path, "the image list", _WHERE_LISTS_COME_FROM).splitlines()
     names, rows = [], []
     for number, line in enumerate(lines, start=1):
         columns = line.split()
@@ -106,17 +104,15 @@ def write_list(path: Path, names: Sequence[str], labels: np.ndarray) -> None:
 
 
 def require_disjoint(*image_lists: ImageList) -> None:
-    """Make sure that no patient stands in two of the lists.
+    """Check that no patient is in two of the lists.
 
-    A list that repeats a name, or whose names tell no patients, is warned of on stderr.
+    A warning on stderr says where a list repeats a name with the same labels, or has names without patients.
 
     Raises:
-        InputError: some do; the sentence names a few.
+        InputError: patients are in two lists, or a list repeats a name with other labels; a few are named.
     """
     for image_list in image_lists:
-        repeats = len(image_list) - len(set(image_list.names))
-        if repeats:
-            print(f"warning: {image_list.path} repeats a name in {repeats} of its lines.", file=sys.stderr)
+        _check_repeats(image_list)
     silent = [one.path.name for one in image_lists if not any(map(_NIH_NAME.fullmatch, one.names))]
     if silent:
         print(
@@ -131,6 +127,20 @@ def require_disjoint(*image_lists: ImageList) -> None:
                 f"{len(both)} patients stand in both {a.path} and {b.path}, such as "
                 f"{', '.join(both[:_SHOWN])}: split by patient, as ChestX-ray14/prepare.py does."
             )
+
+
+def require_both_classes(image_list: ImageList) -> None:
+    """Check that at least one finding has positives and negatives, without which there is no AUROC.
+
+    Raises:
+        InputError: no finding has both.
+    """
+    positives = image_list.labels.sum(axis=0)
+    if not ((positives > 0) & (positives < len(image_list))).any():
+        raise InputError(
+            f"no finding has both positives and negatives in {image_list.path} ({len(image_list)} "
+            "radiographs): no AUROC can be computed on it; use a longer list."
+        )
 
 
 def require_images(image_list: ImageList, images: Container[str]) -> None:
@@ -150,6 +160,23 @@ def require_images(image_list: ImageList, images: Container[str]) -> None:
             f"such as {', '.join(missing[:_SHOWN])}: point DATA_DIR at their folder or run "
             "ChestX-ray14/prepare.py."
         )
+
+
+def _check_repeats(image_list: ImageList) -> None:
+    first: dict[str, int] = {}
+    contradicting = []
+    for row, name in enumerate(image_list.names):
+        before = first.setdefault(name, row)
+        if not np.array_equal(image_list.labels[before], image_list.labels[row]):
+            contradicting.append(name)
+    if contradicting:
+        raise InputError(
+            f"{image_list.path} lists {len(contradicting)} radiographs again with other labels, such as "
+            f"{', '.join(contradicting[:_SHOWN])}: correct the list."
+        )
+    repeats = len(image_list) - len(first)
+    if repeats:
+        print(f"warning: {image_list.path} repeats a name in {repeats} of its lines.", file=sys.stderr)
 
 
 def _labels_of(columns: list[str], path: Path, number: int) -> list[int]:

@@ -1,12 +1,16 @@
 """What NIH ships beside the images: the table of findings and the official lists of names."""
 
 import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from cxr14.errors import InputError
+from cxr14.files import read_text
 from cxr14.findings import FINDINGS, NO_FINDING
 
 _NAME, _FINDINGS = "Image Index", "Finding Labels"
@@ -46,7 +50,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     """
     columns = {finding: column for column, finding in enumerate(FINDINGS)}
     table: dict[str, np.ndarray] = {}
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with io.StringIO(read_text(path, "the table"), newline="") as file, _csv_errors(path):
         reader = csv.DictReader(file)
         lacking = [column for column in (_NAME, _FINDINGS) if column not in (reader.fieldnames or ())]
         if lacking:
@@ -72,9 +76,17 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     return table
 
 
+@contextmanager
+def _csv_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except csv.Error as error:
+        raise InputError(f"the table {path} cannot be read ({error}).") from None
+
+
 def read_names(path: Path) -> list[str]:
     """Read a list of NIH: a file name a line, nothing else."""
-    return path.read_text(encoding="utf-8").split()
+    return read_text(path, "the list").split()
 
 
 def _nearest(source: Path, pattern: str) -> Path | None:

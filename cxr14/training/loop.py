@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxr14.data.image_lists import ImageList, read_list, require_disjoint
+from cxr14.data.image_lists import ImageList, read_list, require_both_classes, require_disjoint
 from cxr14.data.images import ImageSource, open_images
 from cxr14.data.loader import Batches
 from cxr14.errors import InputError
@@ -42,6 +42,7 @@ class Data:
         """
         train, val = read_list(settings.train_image_list), read_list(settings.val_image_list)
         require_disjoint(train, val)
+        require_both_classes(val)
         return cls(train, val, open_images(settings.data_dir))
 
     @property

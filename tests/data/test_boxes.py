@@ -53,7 +53,7 @@ def test_boxes_of_phantoms_are_read(phantoms):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, "there is no box list"),
+        (None, "does not exist"),
         ("", "is empty"),
         (HEADER, "is empty"),
         (HEADER + "a.png,Cough,1,2,3,4,,,\n", "line 2 of .* the finding 'Cough'"),

@@ -1,5 +1,6 @@
 """Image lists: what they hold, and what is refused."""
 
+import codecs
 import hashlib
 
 import numpy as np
@@ -89,7 +90,7 @@ def test_a_missing_list_says_how_to_get_one(tmp_path):
 
 def test_a_picture_is_no_list(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(InputError, match="cannot be read"):
+    with pytest.raises(InputError, match="cannot be read: it is not text"):
         image_lists.read_list(tmp_path / "list.txt")
 
 
@@ -122,3 +123,57 @@ def test_missing_radiographs_are_counted_and_three_are_named(tmp_path):
     with pytest.raises(InputError, match=r"^5 of the 9 .*4\.png, 5\.png, 6\.png:"):
         image_lists.require_images(image_list, {f"{i}.png" for i in range(4)})
     image_lists.require_images(image_list, set(image_list.names))
+
+
+ROWS = "00000001_000.png " + ZEROS + "\n00000002_000.png " + ZEROS[:-1] + "1\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le-bom"])
+def test_byte_order_mark_is_not_part_of_the_first_name(encoding, tmp_path):
+    path = tmp_path / "list.txt"
+    bom = codecs.BOM_UTF16_LE if encoding == "utf-16-le-bom" else b""
+    path.write_bytes(bom + ROWS.encode(encoding.removesuffix("-bom")))
+    image_list = image_lists.read_list(path)
+    assert image_list.names == ["00000001_000.png", "00000002_000.png"]
+    assert image_list.labels.sum() == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        ("Größe_000.png " + ZEROS).encode("latin-1"),
+        ROWS.encode("utf-16-le"),  # without a byte order mark
+        b"\x00\x01\x02" * 100,
+        b"\x80\x04\x95",
+    ],
+    ids=["latin-1", "utf-16 without mark", "zeros", "pickle"],
+)
+def test_other_encodings_and_binary_files_raise_input_error(content, tmp_path):
+    (tmp_path / "list.txt").write_bytes(content)
+    with pytest.raises(InputError, match="save it as UTF-8"):
+        image_lists.read_list(tmp_path / "list.txt")
+
+
+def test_folder_in_place_of_a_list_raises_input_error(tmp_path):
+    with pytest.raises(InputError, match="cannot be read"):
+        image_lists.read_list(tmp_path)
+
+
+def test_same_name_with_other_labels_raises_input_error(tmp_path):
+    labels = np.zeros((3, 14), np.uint8)
+    labels[2, 4] = 1
+    names = ["00000001_000.png", "00000002_000.png", "00000001_000.png"]
+    train = ImageList(tmp_path / "train.txt", names, labels)
+    with pytest.raises(InputError, match=r"1 radiographs again with other labels, such as 00000001_000\.png"):
+        image_lists.require_disjoint(train, _list(tmp_path / "test.txt", ["00000003_000.png"]))
+
+
+def test_list_without_both_classes_raises_input_error(tmp_path):
+    val = _list(tmp_path / "val.txt", [f"0000000{row}_000.png" for row in range(5)])
+    with pytest.raises(InputError, match="no AUROC can be computed"):
+        image_lists.require_both_classes(val)
+    val.labels[:, 2] = 1
+    with pytest.raises(InputError, match="no AUROC can be computed"):
+        image_lists.require_both_classes(val)
+    val.labels[0, 2] = 0
+    image_lists.require_both_classes(val)
