@@ -93,7 +93,7 @@ class Batches:
             # enters in its middle would shift every dropout after it.
             generator=torch.Generator(),
             persistent_workers=workers > 0,
-            worker_init_fn=_leave_signals_to_the_main_process,
+            worker_init_fn=_ignore_first_signals,
             multiprocessing_context=context if workers else None,
         )
 
@@ -124,10 +124,12 @@ class Batches:
             yield Batch(*read)
 
 
-def _leave_signals_to_the_main_process(_worker: int) -> None:
-    # Ctrl-C and a scheduler's SIGTERM reach every process of a run; without readers it could not save itself.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _ignore_first_signals(_worker: int) -> None:
+    # Ctrl-C and a scheduler's SIGTERM reach every process of a run, and without its readers a training
+    # could not save itself. A second SIGTERM ends a reader: torch sends one when it closes the loader,
+    # Python another at the end of the program.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
 class _Plan(Sampler):

@@ -1,16 +1,22 @@
 """Batches: which radiographs, in which order, whoever reads them."""
 
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from itertools import chain
 
 import numpy as np
 import pytest
 import torch
 
+from cxr14.data import loader
 from cxr14.data.image_lists import ImageList
 from cxr14.data.images import open_images
 from cxr14.data.loader import Batches
 from cxr14.errors import InputError
+from cxr14.settings import ROOT
 from tests.conftest import run_python
 from tests.nih_folder import names_of, write_documents, write_images
 
@@ -145,3 +151,24 @@ def test_spawned_processes_read_files_and_a_store_is_read_without_any(tmp_path):
     files, file_readers, store, store_readers = ran.stdout.splitlines()
     assert files == store
     assert (file_readers, store_readers) == ("2", "0")
+
+
+def _sleep_as_a_reader():
+    loader._ignore_first_signals(0)
+    print("ready", flush=True)
+    time.sleep(60)
+
+
+def test_reader_ignores_ctrl_c_and_one_sigterm_and_ends_at_the_second():
+    code = "from tests.data.test_loader import _sleep_as_a_reader; _sleep_as_a_reader()"
+    reader = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    try:
+        assert reader.stdout.readline() == b"ready\n"
+        for number in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+            reader.send_signal(number)
+            time.sleep(0.3)
+            assert reader.poll() is None
+        reader.send_signal(signal.SIGTERM)
+        assert reader.wait(timeout=10) == -signal.SIGTERM
+    finally:
+        reader.kill()
