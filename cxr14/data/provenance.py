@@ -1,7 +1,7 @@
-"""The patients behind a network's weights: of its lists, of the weights it started from, of its teachers.
+"""The patients behind a network's weights: those of its lists, its initial weights and its teachers.
 
-A checkpoint carries the patients as hashes, and a training hands those of its start and its teachers on. So a
-list can be compared with all of them, wherever the earlier lists are now.
+A checkpoint records the patients as hashes, and a training adds those of its initial weights and its
+teachers. So a list can be compared with all of them, even where the earlier lists no longer exist.
 """
 
 from collections.abc import Iterable
@@ -14,9 +14,9 @@ from cxr14.data.image_lists import ImageList
 from cxr14.errors import InputError
 
 MAY_HAVE_SEEN_TEST_PATIENTS = "may have seen test patients"
-"""What every table and plot says of weights whose patients are not known."""
+"""The mark on every table and plot of weights whose patients are not known."""
 
-_SHOWN = 3
+_MOST_LISTED = 3  # patients in an error
 
 
 def _no_patients() -> np.ndarray:
@@ -25,14 +25,14 @@ def _no_patients() -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Provenance:
-    """The patients behind a network's weights. Without arguments: none, as behind ImageNet weights."""
+    """The patients behind a network's weights; without arguments none, as for ImageNet weights."""
 
     train: np.ndarray = field(default_factory=_no_patients)
     """(P,) sorted uint64 hashes of the patients whose radiographs and labels changed the weights."""
     val: np.ndarray = field(default_factory=_no_patients)
-    """(Q,) sorted uint64 hashes of the patients on whom an epoch was selected."""
+    """(Q,) sorted uint64 hashes of the patients whose radiographs selected an epoch."""
     unknown: tuple[str, ...] = ()
-    """Weights among the ancestors whose patients are not known, each by a name for messages."""
+    """Names of the earlier weights whose patients are not known."""
 
     def merged(self, *others: "Provenance") -> "Provenance":
         """Return the union with the provenance of other weights, such as a start's or a teacher's."""
@@ -50,10 +50,10 @@ def of_lists(train: ImageList, val: ImageList) -> Provenance:
 
 
 def require_unseen(image_list: ImageList, provenance: Provenance, *, selected_on: bool, weights: str) -> None:
-    """Refuse a list with patients that the weights have seen.
+    """Refuse a list with patients whose radiographs the weights depend on.
 
     Args:
-        image_list: the list that is going to be scored or used for selection.
+        image_list: the list to score or to select an epoch on.
         provenance: of the weights.
         selected_on: whether patients of earlier validation lists count as seen: True for a test list; False
             for a validation list, which student and teacher may share.
@@ -73,7 +73,7 @@ def require_unseen(image_list: ImageList, provenance: Provenance, *, selected_on
         raise InputError(
             f"{len(found)} of the {len(patients)} patients in {image_list.path} were used to train "
             f"{'or select ' if selected_on else ''}{weights} or the weights behind it, such as "
-            f"{', '.join(found[:_SHOWN])}: use the lists that it was trained with."
+            f"{', '.join(found[:_MOST_LISTED])}: use the lists that it was trained with."
         )
 
 
