@@ -1,9 +1,9 @@
-"""Print what EEEA-Net-C2 costs: its parameters, MACs, bytes on disk, and time for one image.
+"""Print the parameters, MACs, size on disk and latency of EEEA-Net-C2.
 
     python para-test-eeeac2.py
     python para-test-eeeac2.py --image-size 512
 
-Takes seconds; needs no weights and leaves nothing behind. At 224 px:
+Takes seconds, needs no weights and writes no file. At 224 px:
 The total number of parameters: 4732838
 Total FLOPs: 311335744.0
 """

@@ -1,9 +1,9 @@
-"""Print what OFA-595 costs: its parameters, MACs, bytes on disk, and time for one image.
+"""Print the parameters, MACs, size on disk and latency of OFA-595.
 
     python para-test-ofa595.py
     python para-test-ofa595.py --image-size 512
 
-Takes seconds; needs no weights and leaves nothing behind. At 224 px:
+Takes seconds, needs no weights and writes no file. At 224 px:
 The total number of parameters: 7620446
 Total FLOPs: 543255984.0
 """

@@ -1,9 +1,9 @@
-"""Print what CheXNet costs: its parameters, MACs, bytes on disk, and time for one image.
+"""Print the parameters, MACs, size on disk and latency of CheXNet.
 
     python para-test-chexnet.py
     python para-test-chexnet.py --image-size 512
 
-Takes seconds; needs no weights and leaves nothing behind. At 224 px:
+Takes seconds, needs no weights and writes no file. At 224 px:
 The total number of parameters: 6968206
 Total FLOPs: 2895997440.0
 """

@@ -1,9 +1,9 @@
-"""Print what Visformer-small costs: its parameters, MACs, bytes on disk, and time for one image.
+"""Print the parameters, MACs, size on disk and latency of Visformer-small.
 
     python para-test-visformer-small.py
     python para-test-visformer-small.py --image-size 512
 
-Takes seconds; needs no weights and leaves nothing behind. At 224 px:
+Takes seconds, needs no weights and writes no file. At 224 px:
 The total number of parameters: 39461358
 Total FLOPs: 4756494848.0
 """

@@ -1,9 +1,9 @@
-"""Print what AutoFormerV2-base costs: its parameters, MACs, bytes on disk, and time for one image.
+"""Print the parameters, MACs, size on disk and latency of AutoFormerV2-base.
 
     python para-test-autoformerv2-base.py
     python para-test-autoformerv2-base.py --image-size 512
 
-Takes seconds; needs no weights and leaves nothing behind. At 224 px:
+Takes seconds, needs no weights and writes no file. At 224 px:
 The total number of parameters: 70367528
 Total FLOPs: 12748499904.0
 """

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from cxr14.models import checkpoint, zoo
+from cxr14.models import checkpoint
 from cxr14.settings import ROOT
 from tests.test_scripts import TINY, data_flags, flags_of_test, run_here
 
@@ -61,16 +61,3 @@ def test_stock_test_script_refuses_the_weights_of_another_network(phantoms, tmp_
     flags = (*flags_of_test(phantoms), "--ckpt-path", tmp_path / "own.pth", "--results-dir", tmp_path / "out")
     assert run_here(ROOT / STOCK / "test-model.py", *flags, monkeypatch=monkeypatch) == 2
     assert "own.pth does not fit this MobileNetV3" in capsys.readouterr().err
-
-
-def test_network_of_a_users_folder_in_the_repository_is_built_by_its_name(tmp_path, monkeypatch):
-    """The heat maps and the verification build the network that a checkpoint names."""
-    (tmp_path / "8-My-Network").mkdir()
-    (tmp_path / "8-My-Network" / "model.py").write_text(OWN_BUILD_MODEL)
-    monkeypatch.setattr(zoo, "ROOT", tmp_path)
-    monkeypatch.setattr(zoo, "_modules", {})
-    model = zoo.build("8-My-Network", pretrained=False)
-    about = checkpoint.About(network="8-My-Network", image_size=64)
-    checkpoint.save(tmp_path / "own.pth", model.state_dict(), about)
-    loaded, _ = checkpoint.load(tmp_path / "own.pth")
-    assert str(loaded) == str(model.eval())

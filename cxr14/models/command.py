@@ -1,4 +1,4 @@
-"""What the para-test scripts do: a network's table of parameters, its MACs, size and latency."""
+"""The entry of the para-test scripts: a network's parameters, MACs, size and latency."""
 
 from collections.abc import Callable
 
@@ -10,22 +10,25 @@ from cxr14.settings import ParaTestSettings
 
 
 def para_test(build_model: Callable[..., nn.Module], settings: ParaTestSettings) -> None:
-    """Print what a network costs.
+    """Print the parameters, MACs, size on disk and latency of a network.
 
     Args:
-        build_model: builds the network.
-        settings: the size of its images.
+        build_model: builds the network, as in ``model.py``.
+        settings: settings of the script.
     """
     size = settings.image_size
     model = build_model(pretrained=False, image_size=size)
-    rows = profile.parameters_table(model)
-    widths = [max(len(str(row[column])) for row in rows) for column in range(3)]
-    for name, shape, count in rows:
-        print(f"{name:<{widths[0]}}  {shape!s:<{widths[1]}}  {count:>{widths[2]}}")
+    _print_table(profile.parameters_table(model))
     print(f"The total number of parameters: {profile.total_parameters(model)}")
     print(f"Total FLOPs: {float(profile.macs(model, size))}")
     print(f"MACs with attention, without normalisation: {profile.macs_with_attention(model, size)}")
     print(f"Size on disk: {profile.size_on_disk(model) / 1e6:.1f} MB")
+    milliseconds = 1e3 * profile.latency(model, size)
     threads = torch.get_num_threads()
-    milliseconds = profile.latency(model, size) * 1e3
     print(f"Latency of one image on this CPU, {threads} threads: {milliseconds:.1f} ms (median)")
+
+
+def _print_table(rows: list[tuple[str, tuple[int, ...], int]]) -> None:
+    name_width, shape_width, count_width = (max(len(str(row[i])) for row in rows) for i in range(3))
+    for name, shape, count in rows:
+        print(f"{name:<{name_width}}  {shape!s:<{shape_width}}  {count:>{count_width}}")

@@ -1,8 +1,8 @@
-"""What a network costs: parameters, multiply-accumulates (MACs), bytes on disk, and time for one image.
+"""The cost of a network: parameters, multiply-accumulates (MACs), bytes on disk, and time for one image.
 
-MACs go by thop's rules, the study's: a convolution or linear layer one for each weight at each place;
-normalisation four, average pooling one and softmax three for each value given out. Biases,
-activations, the products inside attention and the mean over the whole image are left out.
+MACs are counted by the rules of thop, as in the study. A convolution or linear layer has one for each weight
+and output position. Normalisation has four, average pooling one and softmax three for each output value.
+Biases, activations, the matrix products of attention and global average pooling are not counted.
 """
 
 import copy
@@ -19,35 +19,35 @@ from thop.vision.basic_hooks import count_linear, count_normalization, zero_ops
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-# thop goes by a layer's exact type, and knows PyTorch's own. The mean over the whole image is none of the
-# published EEEA-Net-C2's, OFA-595's and CheXNet's layers but a function that thop does not see.
+# thop finds the rule of a layer by its exact type and knows only PyTorch's own. Global average pooling is a
+# function, not a layer, in the published EEEA-Net-C2, OFA-595 and CheXNet, so thop did not count it there.
 _TIMM_RULES = {
     timm.layers.BatchNormAct2d: count_normalization,
     timm.layers.Linear: count_linear,
     nn.AdaptiveAvgPool2d: zero_ops,
 }
 
-_FEWEST_RUNS = 5
+_MINIMUM_RUNS = 5
 
 
 def parameters_table(model: nn.Module) -> list[tuple[str, tuple[int, ...], int]]:
-    """Return a row (name, shape, count) for each trainable tensor, from the image to the logits."""
+    """Return a row (name, shape, count) for each trainable tensor, in the order of the network."""
     return [(name, tuple(tensor.shape), tensor.numel()) for name, tensor in model.named_parameters()]
 
 
 def total_parameters(model: nn.Module) -> int:
-    """Return how many trainable numbers a network has; the running statistics of BatchNorm are none."""
+    """Return the number of trainable parameters; running statistics of BatchNorm are not counted."""
     return sum(count for _, _, count in parameters_table(model))
 
 
 def macs(model: nn.Module, image_size: int = 224) -> int:
-    """Return the MACs of one image by thop's rules, which the study calls FLOPs.
+    """Return the MACs of one image by the rules of thop; the study calls them FLOPs.
 
     Args:
-        model: a network of the zoo on the CPU; it stays as it is.
+        model: a network on the CPU; it is not changed.
         image_size: side of the image in pixels.
     """
-    # thop leaves buffers behind in the layers that it has no rule for.
+    # A copy, because thop adds buffers to the layers.
     counted, _ = thop.profile(
         copy.deepcopy(model), inputs=(_image(image_size),), custom_ops=_TIMM_RULES, verbose=False
     )
@@ -55,39 +55,39 @@ def macs(model: nn.Module, image_size: int = 224) -> int:
 
 
 def macs_with_attention(model: nn.Module, image_size: int = 224) -> int:
-    """Return the MACs of one image's convolutions and matrix products, those inside attention among them.
+    """Return the MACs of all convolutions and matrix products for one image, including those of attention.
 
-    Half of what torch.utils.flop_counter gives, which counts a multiplication and an addition as two.
+    This is half of the count of torch.utils.flop_counter, where a multiplication and an addition are two.
 
     Args:
-        model: a network of the zoo on the CPU.
+        model: a network on the CPU.
         image_size: side of the image in pixels.
     """
-    with _evaluated(model), FlopCounterMode(display=False) as counter:
+    with _inference(model), FlopCounterMode(display=False) as counter:
         model(_image(image_size))
     return counter.get_total_flops() // 2
 
 
 def size_on_disk(model: nn.Module) -> int:
-    """Return the bytes of a network's weights and running statistics as a file."""
+    """Return the size of a file with a network's weights and running statistics, in bytes."""
     file = io.BytesIO()
     torch.save(model.state_dict(), file)
     return file.tell()
 
 
 def latency(model: nn.Module, image_size: int = 224, seconds: float = 1.0) -> float:
-    """Return the median seconds that one image takes on this CPU, with as many threads as torch uses.
+    """Return the median time of one image on this CPU in seconds, with torch's number of threads.
 
     Args:
-        model: a network of the zoo on the CPU.
+        model: a network on the CPU.
         image_size: side of the image in pixels.
-        seconds: time to spend on measuring.
+        seconds: duration of the measurement; at least five runs are timed.
     """
-    with _evaluated(model):
+    with _inference(model):
         image = _image(image_size)
-        model(image)  # the first run allocates and chooses kernels
+        model(image)  # the first run allocates memory and chooses kernels
         times: list[float] = []
-        while len(times) < _FEWEST_RUNS or sum(times) < seconds:
+        while len(times) < _MINIMUM_RUNS or sum(times) < seconds:
             start = time.perf_counter()
             model(image)
             times.append(time.perf_counter() - start)
@@ -95,7 +95,7 @@ def latency(model: nn.Module, image_size: int = 224, seconds: float = 1.0) -> fl
 
 
 @contextmanager
-def _evaluated(model: nn.Module) -> Iterator[None]:
+def _inference(model: nn.Module) -> Iterator[None]:
     training = model.training
     model.eval()
     try:

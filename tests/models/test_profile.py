@@ -1,4 +1,4 @@
-"""What a network costs, against the study's own figures and against PyTorch's counter."""
+"""Parameters, MACs, size and latency, compared with the study and with PyTorch's counter."""
 
 import re
 import runpy
@@ -16,30 +16,30 @@ from tests.conftest import run_python
 
 PARA_TESTS = {path.parent.name: path for path in sorted(ROOT.glob("[1-5]-*/para-test-*.py"))}
 
-# The study's table, for 14 outputs; the MACs of the last two for 1000 outputs, with the mean over the whole
-# image counted in, since those networks' own code holds it as a layer: thop gives it (49 + 1) x 768.
+# The study's table, for 14 outputs. The study's MACs of the last two are for 1000 outputs and include global
+# average pooling, which is a layer in the published code of these networks: thop counts (49 + 1) x 768.
 PARAMETERS = dict(zip(zoo.NAMES, (4_732_838, 7_620_446, 6_968_206, 39_461_358, 70_367_528), strict=True))
 MACS = dict(
     zip(zoo.NAMES, (311_335_744, 543_255_984, 2_895_997_440, 4_757_290_496, 12_749_295_552), strict=True)
 )
-MEAN_OVER_THE_IMAGE = 38_400
+GLOBAL_POOLING = 38_400
 MACS_WITH_ATTENTION = {"4-Visformer-small": 4_878_623_232, "5-AutoFormerV2-base": 13_654_255_104}
 
 
 @pytest.mark.parametrize("name", zoo.NAMES)
-def test_the_figures_of_the_study(name: str):
+def test_parameters_and_macs_equal_those_of_the_study(name: str):
     model = zoo.build(name, pretrained=False)
     assert profile.total_parameters(model) == PARAMETERS[name]
     if name in MACS_WITH_ATTENTION:
         assert profile.macs_with_attention(model) == MACS_WITH_ATTENTION[name]
         model = zoo.build(name, num_classes=1000, pretrained=False)
-        assert profile.macs(model) == MACS[name] - MEAN_OVER_THE_IMAGE
+        assert profile.macs(model) == MACS[name] - GLOBAL_POOLING
     else:
         assert profile.macs(model) == MACS[name]
 
 
 @pytest.mark.parametrize("name", ["1-EEEA-Net-C2", "3-CheXNet"])
-def test_thop_and_torch_differ_by_normalisation_and_pooling_alone(name: str):
+def test_thop_and_torch_differ_only_in_normalisation_and_pooling(name: str):
     model = zoo.build(name, pretrained=False, image_size=64)
     others = []
     for module in model.modules():
@@ -51,7 +51,7 @@ def test_thop_and_torch_differ_by_normalisation_and_pooling_alone(name: str):
     assert profile.macs(model, 64) == expected
 
 
-def test_counting_leaves_the_network_as_it_was():
+def test_profiling_does_not_change_the_network():
     model = zoo.build("1-EEEA-Net-C2", pretrained=False, image_size=64).train()
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     profile.macs(model, 64)
@@ -62,25 +62,26 @@ def test_counting_leaves_the_network_as_it_was():
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
-def test_the_table_names_every_weight():
+def test_parameters_table_lists_every_weight():
     model = zoo.build("3-CheXNet", pretrained=False)
     rows = profile.parameters_table(model)
+    assert [name for name, _, _ in rows] == [name for name, _ in model.named_parameters()]
     assert rows[0] == ("features.conv0.weight", (64, 3, 7, 7), 64 * 3 * 49)
     assert rows[-1] == ("classifier.bias", (14,), 14)
 
 
-def test_size_on_disk_is_that_of_a_file(tmp_path):
+def test_size_on_disk_equals_that_of_a_file(tmp_path):
     model = zoo.build("1-EEEA-Net-C2", pretrained=False)
     torch.save(model.state_dict(), tmp_path / "model.pth")
     assert profile.size_on_disk(model) == pytest.approx((tmp_path / "model.pth").stat().st_size, rel=0.01)
 
 
-def test_every_network_has_a_para_test():
+def test_every_network_has_a_para_test_script():
     assert tuple(PARA_TESTS) == zoo.NAMES
 
 
 def in_this_process(script: Path, monkeypatch: pytest.MonkeyPatch, *flags: object) -> None:
-    """Run a script without the seconds that a new process needs to load torch."""
+    """Run a script in this process, which saves the seconds that a new one needs to import torch."""
     monkeypatch.setattr(sys, "argv", [str(script), *map(str, flags)])
     monkeypatch.syspath_prepend(script.parent)
     monkeypatch.delitem(sys.modules, "model", raising=False)
@@ -118,16 +119,16 @@ def test_para_test_from_its_folder():
 
 
 @pytest.mark.parametrize("name", ["2-OFA-595", "4-Visformer-small", "5-AutoFormerV2-base"])
-def test_the_other_para_tests(name: str, monkeypatch, capsys):
+def test_para_test_in_this_process(name: str, monkeypatch, capsys):
     in_this_process(PARA_TESTS[name], monkeypatch, "--image-size", 64)
     check_report(capsys.readouterr().out, name, 64)
 
 
 @pytest.mark.parametrize("flags", [("--image-size", 8), ("--image-sise", 64)])
-def test_para_test_refuses(flags, monkeypatch, capsys):
+def test_para_test_rejects_wrong_flags(flags, monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         in_this_process(PARA_TESTS["1-EEEA-Net-C2"], monkeypatch, *flags)
     assert end.value.code == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert "IMAGE_SIZE = 8 is out of range" in said.err or "image-sise" in said.err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "IMAGE_SIZE = 8 is out of range" in printed.err or "image-sise" in printed.err
