@@ -49,8 +49,8 @@ PositiveFraction = Annotated[float, Range(_ABOVE_ZERO, 1)]
 class ScriptSettings:
     """The base of all settings."""
 
-    folder: Path = field(init=False, repr=False, default=Path())
-    """Folder of the script; no flag."""
+    folder: Annotated[Path, tyro.conf.Suppress] = field(init=False, repr=False, default=Path())
+    """Folder of the script, filled by `read_settings`."""
 
 
 Settings = TypeVar("Settings", bound=ScriptSettings)

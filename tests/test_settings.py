@@ -107,6 +107,13 @@ def test_script_of_another_clone_raises_input_error(tmp_path):
     assert read({"__file__": str(ROOT / "3-CheXNet" / "train-model.py")}).folder == ROOT / "3-CheXNet"
 
 
+def test_folder_of_the_script_is_no_flag(capsys):
+    with pytest.raises(SystemExit):
+        read(argv=["--help"])
+    assert "--folder" not in capsys.readouterr().out
+    assert read().folder == Path("/somewhere/3-CheXNet")
+
+
 def test_as_plain_returns_numbers_and_strings():
     assert all(
         isinstance(value, str | int | float | None) for value in script_entry.as_plain(read()).values()
