@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from benchmarks.distillation.page import distillation_map
 from cxr14.files import atomic_write
 from cxr14.report import published_results
 from cxr14.settings import ROOT
@@ -220,8 +221,11 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "scale": scale,
     "training": training,
     "training-ratios": training_ratios,
+    "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
 }
-PAGES = (ROOT / "README.md", ROOT / "README.zh-CN.md", ROOT / "benchmarks" / "README.md")
+PAGES = tuple(
+    ROOT / name for name in ("README.md", "README.zh-CN.md", "benchmarks/README.md", "docs/distillation.md")
+)
 
 
 def with_tables(text: str) -> str:
