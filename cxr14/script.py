@@ -21,6 +21,7 @@ import tyro
 from typeguard import TypeCheckError, check_type
 
 from cxr14.errors import InputError, exit_on_input_error
+from cxr14.path_checks import check_paths
 
 _ABOVE_ZERO = 1e-12
 
@@ -110,6 +111,7 @@ def read_settings(
     settings = tyro.cli(kind, default=kind(**values), args=argv, description=description)
     settings.folder = folder
     check_ranges(settings)
+    check_paths(settings)
     return settings
 
 

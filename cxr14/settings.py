@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cxr14.findings import FINDINGS
+from cxr14.path_checks import InputPath, OutputFile, OutputFolder
 from cxr14.script import (
     Fraction,
     NonNegativeFloat,
@@ -48,10 +49,8 @@ class ComputeSettings(ScriptSettings):
 class RunSettings(ComputeSettings):
     """What training, testing and verification share."""
 
-    data_dir: Path
+    data_dir: InputPath
     """Folder of the radiographs that the image lists name."""
-    ckpt_path: Path
-    """Checkpoint of the network: training writes it, testing reads it."""
     num_workers: NonNegativeInt = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
     allow_unknown_origin: bool = False
@@ -63,9 +62,11 @@ class RunSettings(ComputeSettings):
 class LoopSettings(RunSettings):
     """Every training, with or without a teacher."""
 
-    train_image_list: Path
+    ckpt_path: OutputFile
+    """Checkpoint of the best epoch, which training writes."""
+    train_image_list: InputPath
     """Image list to train on: one line a radiograph, its name and 14 labels."""
-    val_image_list: Path
+    val_image_list: InputPath
     """Image list that selects the best epoch; it shares no patient with the training list."""
     num_epochs: PositiveInt
     """Passes over the training list."""
@@ -100,7 +101,7 @@ class LoopSettings(RunSettings):
     """Resume from the last snapshot of CKPT_PATH."""
     save_minutes: NonNegativeFloat = 10.0
     """Minutes between two snapshots within an epoch; the end of each epoch always saves one."""
-    log_dir: Path | None = None
+    log_dir: OutputFolder | None = None
     """Folder for TensorBoard; None: the CSV log alone."""
 
 
@@ -108,7 +109,7 @@ class LoopSettings(RunSettings):
 class TrainSettings(LoopSettings):
     """Fine-tuning of one network."""
 
-    init_checkpoint: Path | None = None
+    init_checkpoint: InputPath | None = None
     """Start from this checkpoint, of any known format, instead of the ImageNet-1k weights."""
 
 
@@ -118,11 +119,11 @@ class DistillSettings(LoopSettings):
 
     teacher: str
     """Folder of the teacher's network."""
-    teacher_ckpt_path: Path
+    teacher_ckpt_path: InputPath
     """Checkpoint of the trained teacher."""
     student: str = STUDENT
     """Folder of the student's network."""
-    student_ckpt_path: Path | None = None
+    student_ckpt_path: InputPath | None = None
     """Checkpoint that the student starts from; None: the ImageNet-1k weights."""
     distill_loss: Literal["bernoulli", "study"]
     """Distillation loss; both formulas are in cxr14/training/losses.py."""
@@ -141,11 +142,13 @@ class TestSettings(RunSettings):
 
     __test__ = False  # pytest would collect the class because of its name
 
-    test_image_list: Path
+    ckpt_path: InputPath
+    """Checkpoint to score."""
+    test_image_list: InputPath
     """Image list to score."""
-    val_image_list: Path
+    val_image_list: InputPath
     """Image list that operating points and calibration are fitted on; never the one that is scored."""
-    results_dir: Path
+    results_dir: OutputFolder
     """Folder for predictions, metrics and operating points."""
     crops: Literal[1, 10]
     """10: four corners and the centre, each also mirrored, averaged; 1: the centre alone."""
@@ -179,7 +182,7 @@ class DownloadSettings(ScriptSettings):
 
     source: Literal["huggingface", "nih"]
     """huggingface: a copy of NIH's files on the Hugging Face hub; nih: the archives from NIH's own links."""
-    out: Path
+    out: OutputFolder
     """Folder for the archives; prepare.py reads it as it is."""
     archives: str = "all"
     """Which of the 12, such as 1,2: the first has 4,999 radiographs, the last 7,121, any other 10,000."""
@@ -189,18 +192,18 @@ class DownloadSettings(ScriptSettings):
 class PrepareSettings(ScriptSettings):
     """Preparation of the radiographs."""
 
-    source: Path
+    source: InputPath
     """Folder of the radiographs, in any layout: image files, .zip and .tar.gz archives; or one archive."""
-    out: Path
+    out: OutputFolder
     """Folder for images/, labels/ and prepare-report.csv."""
     size: PositiveInt = 256
     """Side of a packed radiograph in pixels; networks with an input of 224 crop from 256."""
     split: Literal["official", "patient", "lists"] = "official"
     """official: NIH's test list, validation drawn from the rest by patient; patient: all three drawn by
     patient; lists: your own."""
-    lists: Path | None = None
+    lists: InputPath | None = None
     """Folder of your own train_list.txt, val_list.txt and test_list.txt, for --split lists."""
-    medmnist: Path | None = None
+    medmnist: InputPath | None = None
     """ChestMNIST's .npz file, instead of SOURCE; it brings its own split."""
     val_fraction: PositiveFraction = 0.125
     """Share of the patients outside the test list that go to validation: 10 of the 80 in 70/10/20."""
@@ -216,7 +219,7 @@ class PrepareSettings(ScriptSettings):
 class CompareSettings(ScriptSettings):
     """The report."""
 
-    results_dir: Path
+    results_dir: OutputFolder
     """Folder below which the test scripts left their predictions; the report is written into it."""
     resamples: Annotated[int, Range(20)] = RESAMPLES
     """Bootstrap resamples of the patients; with fewer than 600 no adjusted p-value of a finding can fall
@@ -229,14 +232,14 @@ class CompareSettings(ScriptSettings):
 class VerifySettings(ComputeSettings):
     """Verification of saved results."""
 
-    results_dir: Path
+    results_dir: InputPath
     """Folder below which the test scripts left their predictions."""
-    ckpt_path: Path
+    ckpt_path: InputPath
     """A checkpoint, or a folder with checkpoints in it or one folder below; the hash of the weights
     tells which of them belongs to which result."""
-    data_dir: Path
+    data_dir: InputPath
     """Folder of the radiographs that the image list names."""
-    test_image_list: Path
+    test_image_list: InputPath
     """Image list that was scored."""
     batch_size: PositiveInt = 64
     """Radiographs in one step."""
@@ -248,20 +251,20 @@ class VerifySettings(ComputeSettings):
 class ExplainSettings(ComputeSettings):
     """Heat maps."""
 
-    ckpt_path: Path
+    ckpt_path: InputPath
     """Checkpoint of any of the networks, distilled or not; it names its network."""
-    data_dir: Path
+    data_dir: InputPath
     """Folder of the radiographs that the image list names."""
-    image_list: Path
+    image_list: InputPath
     """Image list to choose radiographs from."""
-    out_dir: Path
+    out_dir: OutputFolder
     """Folder for the pictures and tables."""
     count: PositiveInt = 8
     """Radiographs to draw; in the list's order, one for each finding in turn."""
     findings_shown: Literal["positive", *FINDINGS] | PositiveInt = "positive"
     """Findings to draw: positive: those that the list has; a finding by its name; or a number: that many of
     the most probable ones."""
-    box_list: Path | None = None
+    box_list: InputPath | None = None
     """Boxes of findings in NIH's format, BBox_List_2017.csv: they are drawn, and the maps are scored on
     all of them that lie on radiographs of the list."""
     method: Method = "layer-cam"
@@ -274,7 +277,7 @@ class ExplainSettings(ComputeSettings):
 class PhantomSettings(ScriptSettings):
     """Synthetic radiographs in NIH's layout."""
 
-    out: Path
+    out: OutputFolder
     """Folder for the set; keep it apart from real radiographs."""
     count: Annotated[int, Range(4)] = 2000
     """Number of radiographs, two of each patient."""
@@ -302,5 +305,5 @@ class PhantomSettings(ScriptSettings):
     """Correlation of a finding on the two radiographs of a patient, 0 independent to 1 equal; None: 0.6."""
     num_workers: NonNegativeInt = 2
     """Processes that draw; 0 draws in the main process. The images do not depend on it."""
-    sheet: Path | None = None
+    sheet: OutputFile | None = None
     """Draw no set, only examples of every finding, into this PNG file."""

@@ -1,5 +1,6 @@
 """Constants and flags become settings; unknown names, wrong types and wrong ranges are rejected."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -118,3 +119,58 @@ def test_as_plain_returns_numbers_and_strings():
     assert all(
         isinstance(value, str | int | float | None) for value in script_entry.as_plain(read()).values()
     )
+
+
+@pytest.mark.parametrize(
+    ("constant", "flag"),
+    [("TRAIN_IMAGE_LIST", "--train-image-list"), ("INIT_CHECKPOINT", "--init-checkpoint")],
+)
+def test_output_equal_to_an_input_raises_input_error(constant, flag, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    path = tmp_path / "model.pth"
+    path.write_text("content")
+    with pytest.raises(InputError, match=f"CKPT_PATH and {constant} are the same file"):
+        read(argv=["--ckpt-path", str(tmp_path / "link" / "model.pth"), flag, str(path)])
+    assert path.read_text() == "content"
+
+
+def folder_in_place_of_a_file(folder):
+    (folder / "model.pth").mkdir()
+    return folder / "model.pth"
+
+
+def file_in_place_of_a_folder(folder):
+    (folder / "file").write_text("")
+    return folder / "file" / "deep" / "model.pth"
+
+
+def name_too_long(folder):
+    return folder / f"{'x' * 250}.pth"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (folder_in_place_of_a_file, "is a folder"),
+        (file_in_place_of_a_folder, "is a file"),
+        (name_too_long, "too long"),
+    ],
+)
+def test_output_that_cannot_be_written_raises_input_error(make, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        read(argv=["--ckpt-path", str(make(tmp_path))])
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_output_without_permission_raises_input_error(tmp_path):
+    tmp_path.chmod(0o500)
+    with pytest.raises(InputError, match="no permission"):
+        read(argv=["--ckpt-path", str(tmp_path / "model.pth")])
+
+
+def test_file_in_place_of_a_results_folder_raises_input_error(tmp_path):
+    (tmp_path / "results").write_text("")
+    with pytest.raises(InputError, match=r"RESULTS_DIR = .* is a file"):
+        script_entry.read_settings(
+            settings.CompareSettings, {"__file__": __file__, "RESULTS_DIR": str(tmp_path / "results")}, []
+        )

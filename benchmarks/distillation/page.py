@@ -9,7 +9,7 @@ from benchmarks.distillation.stages import STUDENT, map_of_regimes
 
 
 def distillation_map(results: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """Return each network alone by regime: its AUROC, the gain of twice the epochs, its lead over the student.
+    """Return each network alone by regime: AUROC, gain of twice the epochs, lead over the student.
 
     Args:
         results: folder of the JSON files.
