@@ -93,8 +93,8 @@ def _remarks(results: SectionResults) -> list[str]:
     remarks = [
         "A p-value is given only where the two trainings differ by the teacher alone. Validation AUROC was "
         f"still rising if the last third of the epochs gained more than {PLATEAU_GAIN}, or if an otherwise "
-        "equal training of at least twice the epochs did. The longer training is the better evidence, because the "
-        "learning rate falls to 0 at the end of each training, which flattens its curve as well."
+        "equal training of at least twice the epochs did. The longer training is the better evidence, "
+        "because the learning rate falls to 0 at the end of each training, which flattens its curve as well."
     ]
     for gain in results.gains:
         pace = speed(gain) if gain.teaching.is_fair else ""
