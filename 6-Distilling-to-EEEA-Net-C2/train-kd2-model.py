@@ -15,7 +15,7 @@ TEACHER = "2-OFA-595"
 
 # Paths are relative to this folder.
 TEACHER_CKPT_PATH = "../2-OFA-595/model2.pth"
-STUDENT_CKPT_PATH = "../1-EEEA-Net-C2/model1.pth"  # None: start from the ImageNet-1k weights
+STUDENT_CKPT_PATH = None  # the ImageNet-1k weights, where stage 1 starts too
 DATA_DIR = "../ChestX-ray14/images"
 TRAIN_IMAGE_LIST = "../ChestX-ray14/labels/train_list.txt"
 VAL_IMAGE_LIST = "../ChestX-ray14/labels/val_list.txt"
