@@ -1,8 +1,9 @@
-"""Files that are whole or not there: written aside, brought to the disk, renamed into place."""
+"""Atomic file writes, text in several encodings, hashes, and errors of the disk as user errors."""
 
 import codecs
 import hashlib
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,14 +71,35 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def require_space(folder: Path, needed: int, purpose: str, advice: str) -> None:
+    """Check that a disk has enough free space.
+
+    Args:
+        folder: a folder on the disk; it is made if it is missing.
+        needed: bytes.
+        purpose: what needs them, the subject of the message, such as "the download".
+        advice: what to do if there is too little, such as "choose another --out".
+
+    Raises:
+        InputError: less is free, or the folder cannot be made.
+    """
+    with wrap_disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise InputError(
+            f"{purpose} needs {needed / 1e9:.2f} GB more in {folder}, where {free / 1e9:.2f} GB are free: "
+            f"{advice}."
+        )
+
+
 @contextmanager
 def wrap_disk_errors(path: Path) -> Iterator[None]:
-    """Turn the errors of a disk that is full, read-only and the like into an InputError that names `path`."""
+    """Turn an OSError, such as that of a full or read-only disk, into an InputError that names `path`."""
     try:
         yield
     except OSError as error:
-        told = error.strerror or error
         raise InputError(
-            f"{path} could not be written ({told}); what was done before is kept: mend that and run the same "
-            "command again."
+            f"{path} could not be written ({error.strerror or error}); nothing that was finished before is "
+            "lost: solve the problem and run the same command again."
         ) from error

@@ -1,6 +1,5 @@
 """What ChestX-ray14/download.py does: NIH's archives and documents, from Hugging Face or from NIH itself."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +7,7 @@ from huggingface_hub import DryRunFileInfo, hf_hub_download
 
 from cxr14.data.fetch import RemoteFile, fetch, missing_bytes
 from cxr14.errors import InputError
-from cxr14.files import wrap_disk_errors
+from cxr14.files import require_space
 from cxr14.settings import DownloadSettings
 
 # The key in the link, the size in bytes and the MD5 of images_001 … images_012, as NIH publishes them.
@@ -126,11 +125,5 @@ def _from_hub(file: str, folder: Path, dry_run: bool = False) -> str | DryRunFil
 
 
 def _require_space(folder: Path, needed: int) -> None:
-    with wrap_disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise InputError(
-            f"{needed / 1e9:.1f} GB are still to be fetched into {folder}, where {free / 1e9:.1f} GB are "
-            "free: make room, choose another --out, or fetch a part with --archives 1,2."
-        )
+    advice = "free some space, choose another --out, or download a part with --archives 1,2"
+    require_space(folder, needed, "the download", advice)

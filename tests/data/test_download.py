@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import shutil
 import threading
 from types import SimpleNamespace
 
@@ -168,9 +169,9 @@ def test_archives_are_chosen_by_number():
             download.numbers_of(wrong)
 
 
-def test_a_disk_that_is_too_small_is_told_before(tmp_path, monkeypatch, server, remote):
-    monkeypatch.setattr(download.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
-    with pytest.raises(InputError, match=r"0\.0 GB are still to be fetched.*--archives 1,2"):
+def test_too_small_disk_raises_input_error_before_any_request(tmp_path, monkeypatch, server, remote):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
+    with pytest.raises(InputError, match=r"the download needs 0\.0\d GB more in .*--archives 1,2"):
         download.from_nih([remote], tmp_path)
     assert server.asked == []
 

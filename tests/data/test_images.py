@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from cxr14.data import images
-from cxr14.data.images import FolderImages, PackedImages, StoreEntry, open_images
+from cxr14.data.images import FolderImages, PackedImages, open_images
 from cxr14.data.prepare.store import GrowingStore
+from cxr14.data.store_files import STORE_INDEX, StoreEntry
 from cxr14.errors import InputError
 from tests.nih_folder import png, write_images
 
@@ -153,18 +154,18 @@ def test_an_empty_folder_says_how_to_get_radiographs(tmp_path):
 
 def test_a_store_is_refused_when_it_is_not_what_it_seems(both):
     folder = both[1].folder
-    index = (folder / images.STORE_INDEX).read_text()
+    index = (folder / STORE_INDEX).read_text()
 
     def refused(text, words):
-        (folder / images.STORE_INDEX).write_text(text)
+        (folder / STORE_INDEX).write_text(text)
         with pytest.raises(InputError, match=words):
             open_images(folder)
 
     refused(index.replace("layout 1", "layout 0"), "another layout.*layout 0")
     refused("", "another layout")
     refused(index + "4,e.png,1\n", "damaged")
-    refused(index.rsplit("\n", 2)[0] + "\n", "different runs")
-    (folder / images.STORE_INDEX).unlink()
+    refused(index.rsplit("\n", 2)[0] + "\n", "not those that store.csv lists")
+    (folder / STORE_INDEX).unlink()
     with pytest.raises(InputError, match=r"not complete.*prepare\.py again"):
         open_images(folder)
 

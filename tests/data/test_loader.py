@@ -130,9 +130,9 @@ def test_spawned_processes_read_files_and_a_store_is_read_without_any(tmp_path):
             """
             import multiprocessing, sys
             from pathlib import Path
-            from cxr14.dataset import Batches
-            from cxr14.images import open_images
-            from cxr14.lists import read_list
+            from cxr14.data.loader import Batches
+            from cxr14.data.images import open_images
+            from cxr14.data.image_lists import read_list
 
             if __name__ == "__main__":
                 multiprocessing.set_start_method("spawn")

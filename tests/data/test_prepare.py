@@ -22,6 +22,7 @@ from PIL import Image
 from cxr14 import script as script_entry
 from cxr14.data import image_lists, images, splits
 from cxr14.data.prepare import command, store
+from cxr14.data.store_files import open_store
 from cxr14.findings import FINDINGS, NO_FINDING
 from cxr14.settings import ROOT, PrepareSettings
 from tests.conftest import run_python
@@ -97,9 +98,9 @@ def test_the_store_holds_each_radiograph_in_the_order_of_the_names(source, tmp_p
     opened = images.open_images(tmp_path / "images")
     np.testing.assert_array_equal(opened.read(NAMES[3:5], SIZE), pixels[3:5])
     assert sorted(path.name for path in (tmp_path / "images").iterdir()) == [
-        "README.txt",
         "store.csv",
         "store.npy",
+        "store.txt",
     ]
 
 
@@ -161,7 +162,7 @@ def test_real_radiographs_whole(nih_mini, tmp_path):
     told = {"Pneumonia": 337, "Infiltration": 137, "Edema": 66, "Effusion": 65, "Nodule": 16, "Hernia": 3}
     assert {finding: everything[FINDINGS.index(finding)] for finding in told} == told
     # the radiographs that are there twice, as originals and reduced, are taken where there is least to decode
-    index = images.read_index(tmp_path / "images" / "store.csv")
+    index = open_store(tmp_path / "images")[1]
     assert {(entry.width, entry.height) for entry in index} == {(256, 256)}
 
 
@@ -320,7 +321,7 @@ def test_a_reduced_copy_beside_its_original_is_no_contradiction(source, tmp_path
     write_images(source / "original", NAMES[:6], side=200)
     write_images(source / "tiny", NAMES[:6], side=SIZE - 1)
     assert prepare(source, tmp_path) == 0
-    index = images.read_index(tmp_path / "images" / "store.csv")
+    index = open_store(tmp_path / "images")[1]
     assert {entry.width for entry in index} == {40}
 
 
@@ -482,7 +483,7 @@ def start(source, out):
 
 
 def rows_done(out):
-    journal = out / "images" / "packing" / "journal.csv"
+    journal = out / "images" / "store.unfinished" / "journal.csv"
     return len(journal.read_text().splitlines()) - 2 if journal.exists() else 0
 
 

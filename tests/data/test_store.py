@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from cxr14.data import images
-from cxr14.data.images import StoreEntry
 from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
+from cxr14.data.store_files import STORE_WORKING, StoreEntry
 from cxr14.errors import InputError
 
 SIZES = {f"{name}.png": number for number, name in enumerate("abcde")}
@@ -63,14 +63,14 @@ def test_stopped_between_any_two_moves_the_store_is_published_later(tmp_path, mo
     again.publish()
     clear_up(tmp_path)
     check(tmp_path)
-    assert not (tmp_path / images.STORE_WORKING).exists()
+    assert not (tmp_path / STORE_WORKING).exists()
 
 
 @pytest.mark.parametrize("lost", [1, 20, 40])
 def test_a_line_that_the_power_cut_off_counts_as_never_written(tmp_path, lost):
     store = GrowingStore(tmp_path, SIZES, SIDE)
     fill(store, list(SIZES)[:3])
-    journal = tmp_path / images.STORE_WORKING / "journal.csv"
+    journal = tmp_path / STORE_WORKING / "journal.csv"
     journal.write_bytes(journal.read_bytes()[:-lost] + bytes(lost % 3))
     again = GrowingStore(tmp_path, SIZES, SIDE)
     assert 1 <= len(again.done) < 3
@@ -112,6 +112,121 @@ def test_an_unfinished_store_of_another_size_is_refused_and_kept(tmp_path):
 
 def test_no_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1 << 40, 1 << 40, 1000))
-    with pytest.raises(InputError, match="make room"):
+    with pytest.raises(InputError, match="free some space"):
         GrowingStore(tmp_path, SIZES, SIDE)
     assert not list(tmp_path.iterdir())
+
+
+def _cut_short(path):
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def _overwrite(path):
+    path.write_bytes(b"\xff\x93garbage" * 40)
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _repeat_a_row(index):
+    lines = index.read_text().splitlines()
+    index.write_text("\n".join([*lines[:-1], lines[-2]]) + "\n")
+
+
+def _number_a_row_too_high(index):
+    index.write_text(index.read_text().replace("\n4,", "\n9,"))
+
+
+def _save(array):
+    def save(path):
+        with path.open("wb") as file:
+            np.save(file, array)
+
+    return save
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("store.npy", Path.unlink),
+        ("store.npy", _cut_short),
+        ("store.npy", _overwrite),
+        ("store.npy", _empty),
+        ("store.npy", _save(np.zeros((5, SIDE), np.uint8))),
+        ("store.npy", _save(np.zeros((5, SIDE, SIDE + 1), np.uint8))),
+        ("store.npy", _save(np.zeros((5, SIDE, SIDE), np.float32))),
+        ("store.npy", _save(np.zeros((5, SIDE, SIDE), np.uint8, order="F"))),
+        ("store.npy", _save(np.zeros((4, SIDE, SIDE), np.uint8))),
+        ("store.csv", _cut_short),
+        ("store.csv", _overwrite),
+        ("store.csv", _empty),
+        ("store.csv", _repeat_a_row),
+        ("store.csv", _number_a_row_too_high),
+    ],
+)
+def test_damaged_store_raises_input_error_that_names_the_files(tmp_path, name, damage):
+    store = GrowingStore(tmp_path, SIZES, SIDE)
+    fill(store, SIZES)
+    store.publish()
+    clear_up(tmp_path)
+    damage(tmp_path / name)
+    for use in (
+        lambda: images.open_images(tmp_path),
+        lambda: finished_index(tmp_path, SIZES, SIDE),
+        lambda: GrowingStore(tmp_path, SIZES | {"f.png": 1}, SIDE),
+    ):
+        with pytest.raises(InputError, match=r"delete store\.npy and store\.csv in "):
+            use()
+    for file in ("store.npy", "store.csv"):
+        (tmp_path / file).unlink(missing_ok=True)
+    clear_up(tmp_path)
+    fill(GrowingStore(tmp_path, SIZES, SIDE), SIZES)
+
+
+@pytest.mark.parametrize(
+    "name, damage",
+    [
+        ("store.npy", _cut_short),
+        ("store.npy", _overwrite),
+        ("journal.csv", _overwrite),
+        ("journal.csv", _empty),
+        ("journal.csv", _number_a_row_too_high),
+    ],
+)
+def test_damaged_unfinished_store_raises_input_error_that_names_the_folder(tmp_path, name, damage):
+    fill(GrowingStore(tmp_path, SIZES, SIDE), SIZES)
+    damage(tmp_path / STORE_WORKING / name)
+    with pytest.raises(InputError, match=rf"delete the folder .*{STORE_WORKING}"):
+        GrowingStore(tmp_path, SIZES, SIDE)
+
+
+def test_unfinished_store_without_its_pixels_is_begun_anew(tmp_path):
+    fill(GrowingStore(tmp_path, SIZES, SIDE), ["a.png"])
+    (tmp_path / STORE_WORKING / "store.npy").unlink()
+    store = GrowingStore(tmp_path, SIZES, SIDE)
+    assert not store.done
+    fill(store, SIZES)
+    store.publish()
+    check(tmp_path)
+
+
+def test_files_of_others_are_neither_removed_nor_replaced(tmp_path):
+    others = ("README.txt", "packing/slip.txt", "packing-slips/1.txt", f"{STORE_WORKING}-1/mine.txt")
+    for name in others:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("mine")
+    store = GrowingStore(tmp_path, SIZES, SIDE)
+    fill(store, SIZES)
+    (tmp_path / STORE_WORKING / "notes.txt").write_text("mine")
+    store.publish()
+    clear_up(tmp_path)
+    check(tmp_path)
+    assert {(tmp_path / name).read_text() for name in (*others, f"{STORE_WORKING}/notes.txt")} == {"mine"}
+
+
+def test_array_of_others_is_not_replaced(tmp_path):
+    _save(np.arange(3))(tmp_path / "store.npy")
+    with pytest.raises(InputError, match="would be replaced"):
+        GrowingStore(tmp_path, SIZES, SIDE)
+    np.testing.assert_array_equal(np.load(tmp_path / "store.npy"), np.arange(3))

@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from cxr14.data.images import StoreEntry, decode_with_mode, resize
+from cxr14.data.images import decode_with_mode, resize
 from cxr14.data.prepare.sources import Origin, Payload, content_of
 from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
+from cxr14.data.store_files import StoreEntry
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr14.data import image_lists
-from cxr14.data.images import StoreEntry
+from cxr14.data.store_files import StoreEntry
 from cxr14.files import atomic_write
 
 

@@ -1,13 +1,13 @@
-"""The packed store while it grows: nothing done is lost, and nothing unfinished looks finished.
+"""The packed store while it is filled: finished rows are never lost, an unfinished store is never read.
 
-It grows in a folder of its own, ``packing/``: an array whose rows are filled in any order, and a journal with
-a line for each row that is safely on the disk. Only a whole store is moved up to where it is read, index
-last.
+It is filled in a folder of its own, ``store.unfinished/``: an array whose rows are written in any order, and
+a journal with one line for each row that is safely on the disk. A finished store is moved to its final place,
+the index last.
 """
 
 import csv
 import os
-import shutil
+import re
 from collections.abc import Iterable
 from dataclasses import astuple, fields, replace
 from pathlib import Path
@@ -15,21 +15,25 @@ from typing import TextIO
 
 import numpy as np
 
-from cxr14.data.images import (
+from cxr14.data.store_files import (
     STORE_INDEX,
     STORE_LAYOUT,
     STORE_PIXELS,
+    STORE_README,
     STORE_WORKING,
     StoreEntry,
+    open_pixels,
+    open_store,
     parse_index,
-    read_index,
 )
 from cxr14.errors import InputError
+from cxr14.files import require_space
 
 _JOURNAL = "journal.csv"
-# What index, journal and lists take beside the pixels, generously.
+# A store that was set aside because other radiographs are wanted now: store.unfinished-1 and so on.
+_SET_ASIDE = re.compile(re.escape(STORE_WORKING) + r"-(\d+)")
+# An upper bound for index, journal and image lists.
 _SPARE_BYTES = 32 << 20
-_README_NAME = "README.txt"
 _README = """store.npy  {count} radiographs, {side} x {side} pixels, 8-bit gray, one after the other: a NumPy
            array (N, {side}, {side}) uint8, to be opened with numpy.load("store.npy", mmap_mode="r").
 store.csv  one line a row of it: file name, size in bytes, width, height and pixel format of the file that it
@@ -40,7 +44,7 @@ Written by ChestX-ray14/prepare.py; the rows are in the order of the file names.
 
 
 def finished_index(folder: Path, sizes: dict[str, int], side: int) -> list[StoreEntry] | None:
-    """Return the index of a finished store, or None where there is none or it holds other files.
+    """Return the index of a finished store, or None if there is none or it holds other files.
 
     Args:
         folder: where it would lie.
@@ -48,19 +52,22 @@ def finished_index(folder: Path, sizes: dict[str, int], side: int) -> list[Store
         side: S, pixels along one side.
 
     Raises:
-        InputError: it is of another size or layout.
+        InputError: it is of another size or layout, or damaged.
     """
     if not (folder / STORE_INDEX).exists():
         return None
-    index = read_index(folder / STORE_INDEX)
-    _require_side(folder / STORE_PIXELS, side)
+    pixels, index = open_store(folder)
+    _require_side(pixels, folder / STORE_PIXELS, side)
     return index if [(entry.name, entry.bytes) for entry in index] == list(sizes.items()) else None
 
 
 def clear_up(folder: Path) -> None:
-    """Remove what growing has left beside a finished store."""
-    for leftover in folder.glob(f"{STORE_WORKING}*"):
-        shutil.rmtree(leftover)
+    """Remove unfinished stores: the files that this module writes, and folders that are empty then."""
+    for working in (folder / STORE_WORKING, *_set_aside(folder).values()):
+        for name in (STORE_PIXELS, STORE_INDEX, STORE_README, _JOURNAL):
+            (working / name).unlink(missing_ok=True)
+        if working.is_dir() and not any(working.iterdir()):
+            working.rmdir()
 
 
 class GrowingStore:
@@ -70,20 +77,20 @@ class GrowingStore:
         sizes: file name -> bytes of the file, in the order of the rows.
         pixels: the array's file.
         offset: bytes before its first row.
-        done: file name -> what is known of a row that needs no more work.
+        done: file name -> entry of a row that is finished.
     """
 
     def __init__(self, folder: Path, sizes: dict[str, int], side: int) -> None:
-        """Go on where an earlier run stopped, or begin.
+        """Resume an earlier run, or begin.
 
         Args:
             folder: where the finished store belongs.
-            sizes: file name -> bytes of the file, in the order of the rows. A row that is done counts only
-                while its file has kept its size.
+            sizes: file name -> bytes of the file, in the order of the rows. A finished row is used only if
+                its file has kept its size.
             side: S, pixels along one side.
 
         Raises:
-            InputError: a store of another size or layout is there, finished or not.
+            InputError: there is a store of another size or layout, or a damaged one, finished or not.
         """
         self._folder, self._working = folder, folder / STORE_WORKING
         self.sizes, self._side = sizes, side
@@ -92,35 +99,39 @@ class GrowingStore:
         self.pixels, self._journal = self._working / STORE_PIXELS, self._working / _JOURNAL
         self.done: dict[str, StoreEntry] = {}
         if self._journal.exists() and not self.pixels.exists():
-            # The earlier run was stopped while it published: after the index moved up, or before.
-            if (folder / STORE_INDEX).exists():
-                clear_up(folder)
-            else:
+            # The earlier run was stopped while it published, before the index was moved or after.
+            if (folder / STORE_PIXELS).exists() and not (folder / STORE_INDEX).exists():
                 (folder / STORE_PIXELS).replace(self.pixels)
-        superseded = self._set_aside_if_other()
+            else:
+                self._journal.unlink()
+        if not self._journal.exists():
+            _require_no_other(folder)
+        self._set_aside_if_other()
         if self._journal.exists():
-            self._remember(_read_journal(self._journal))
+            self._remember(_read_journal(self._working, self._open(self._working)))
         self._require_space()
         if not self._journal.exists():
             self._begin()
-        self.offset = _mapped(self.pixels).offset
-        for store in superseded:
-            self._adopt(store / STORE_PIXELS, _read_journal(store / _JOURNAL))
+        self.offset = self._open(self._working).offset
+        for store in _set_aside(folder).values():
+            if (store / _JOURNAL).exists() and (store / STORE_PIXELS).exists():
+                pixels = self._open(store)
+                self._copy_rows(pixels, _read_journal(store, pixels))
         if (folder / STORE_INDEX).exists():
-            self._adopt(folder / STORE_PIXELS, read_index(folder / STORE_INDEX))
+            self._copy_rows(*open_store(folder))
 
     def row_of(self, name: str) -> int:
         """Return the row that a radiograph belongs in."""
         return self._rows[name]
 
     def note(self, entries: Iterable[StoreEntry]) -> None:
-        """Take down rows that have been written; `commit` makes that last."""
+        """Record rows that have been written; `commit` brings them to the disk."""
         entries = list(entries)
         self._uncommitted += entries
         self.done |= {entry.name: entry for entry in entries}
 
     def commit(self) -> None:
-        """Bring the rows noted so far to the disk, and then the journal that says so."""
+        """Bring the recorded rows to the disk, and then the journal that lists them."""
         if not self._uncommitted:
             return
         with self.pixels.open("rb") as file:
@@ -130,27 +141,30 @@ class GrowingStore:
         self._uncommitted = []
 
     def publish(self) -> list[StoreEntry]:
-        """Move the whole store up and return its index."""
+        """Move the finished store to its final place and return its index."""
         index = sorted(self.done.values())
         _write_index(self._working / STORE_INDEX, index)
-        readme = self._working / _README_NAME
+        readme = self._working / STORE_README
         readme.write_text(_README.format(count=len(index), side=self._side), encoding="utf-8")
         (self._folder / STORE_INDEX).unlink(missing_ok=True)
-        for name in (STORE_PIXELS, _README_NAME, STORE_INDEX):
+        for name in (STORE_PIXELS, STORE_README, STORE_INDEX):
             (self._working / name).replace(self._folder / name)
         return index
 
-    def _set_aside_if_other(self) -> list[Path]:
-        # Radiographs came or went since the earlier run: rows have other numbers now, so it becomes a quarry.
-        quarries = sorted(self._folder.glob(f"{STORE_WORKING}-before-*"))
-        if self._journal.exists():
-            _require_side(self.pixels, self._side)
-            entries = _read_journal(self._journal)
-            same = len(_mapped(self.pixels)) == len(self._rows)
-            if not same or any(self._rows.get(entry.name) != entry.row for entry in entries):
-                quarries.append(self._folder / f"{STORE_WORKING}-before-{len(quarries)}")
-                self._working.replace(quarries[-1])
-        return quarries
+    def _open(self, working: Path) -> np.memmap:
+        pixels = open_pixels(working / STORE_PIXELS, _remedy(working))
+        _require_side(pixels, working / STORE_PIXELS, self._side)
+        return pixels
+
+    def _set_aside_if_other(self) -> None:
+        # With other radiographs than in the earlier run, rows have other numbers: its rows are copied.
+        if not self._journal.exists():
+            return
+        pixels = self._open(self._working)
+        entries = _read_journal(self._working, pixels)
+        if len(pixels) != len(self._rows) or any(self._rows.get(e.name) != e.row for e in entries):
+            number = max(_set_aside(self._folder), default=0) + 1
+            self._working.replace(self._folder / f"{STORE_WORKING}-{number}")
 
     def _begin(self) -> None:
         self._working.mkdir(parents=True, exist_ok=True)
@@ -162,9 +176,8 @@ class GrowingStore:
     def _remember(self, entries: list[StoreEntry]) -> None:
         self.done |= {entry.name: entry for entry in entries if self.sizes[entry.name] == entry.bytes}
 
-    def _adopt(self, pixels: Path, entries: list[StoreEntry]) -> None:
+    def _copy_rows(self, stored: np.ndarray, entries: list[StoreEntry]) -> None:
         useful = [e for e in entries if e.name not in self.done and self.sizes.get(e.name) == e.bytes]
-        stored = _mapped(pixels)
         with self.pixels.open("r+b") as file:
             for entry in useful:
                 row = self._rows[entry.name]
@@ -175,34 +188,48 @@ class GrowingStore:
 
     def _require_space(self) -> None:
         needed = (len(self.sizes) - len(self.done)) * self._side**2 + _SPARE_BYTES
-        free = shutil.disk_usage(self._folder).free
-        if free < needed:
-            raise InputError(
-                f"packing needs {needed / 1e9:.2f} GB more in {self._folder}, where {free / 1e9:.2f} GB are "
-                "free: make room, or choose another --out."
-            )
+        require_space(self._folder, needed, "packing", "free some space, or choose another --out")
 
 
-def _require_side(pixels: Path, side: int) -> None:
-    found = _mapped(pixels).shape[1]
+def _require_side(pixels: np.ndarray, path: Path, side: int) -> None:
+    found = pixels.shape[1]
     if found != side:
         raise InputError(
-            f"{pixels} holds radiographs of {found} px, not of {side}: say --size {found}, delete the store, "
+            f"{path} holds radiographs of {found} px, not of {side}: say --size {found}, delete the store, "
             "or choose another --out."
         )
 
 
-def _mapped(pixels: Path) -> np.memmap:
-    return np.load(pixels, mmap_mode="r")
+def _require_no_other(folder: Path) -> None:
+    # A store of prepare.py has an index or, while it is published, a journal; publishing would replace this.
+    if (folder / STORE_PIXELS).exists() and not (folder / STORE_INDEX).exists():
+        raise InputError(
+            f"{folder / STORE_PIXELS} has no {STORE_INDEX} beside it and would be replaced: move or delete "
+            "it, or choose another --out."
+        )
 
 
-def _read_journal(path: Path) -> list[StoreEntry]:
-    text = path.read_bytes()
-    # A line that was being written when the power failed has no end; what follows must not be glued to it.
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        os.truncate(path, len(whole))
-    return parse_index(whole.decode().splitlines(), path)
+def _set_aside(folder: Path) -> dict[int, Path]:
+    return {
+        int(match[1]): path for path in sorted(folder.iterdir()) if (match := _SET_ASIDE.fullmatch(path.name))
+    }
+
+
+def _remedy(working: Path) -> str:
+    return f"delete the folder {working} and run ChestX-ray14/prepare.py again"
+
+
+def _read_journal(working: Path, pixels: np.ndarray) -> list[StoreEntry]:
+    path = working / _JOURNAL
+    content = path.read_bytes()
+    # A line that was being written when the power failed has no end; the next line must not be joined to it.
+    finished = content[: content.rfind(b"\n") + 1]
+    if finished != content:
+        os.truncate(path, len(finished))
+    entries = parse_index(finished, path, _remedy(working))
+    if any(entry.row >= len(pixels) for entry in entries):
+        raise InputError(f"{path} lists rows that {STORE_PIXELS} does not have: {_remedy(working)}.")
+    return entries
 
 
 def _write_index(path: Path, entries: Iterable[StoreEntry]) -> None:
