@@ -1,119 +1,110 @@
-"""How sure a figure is: resampling of patients, drawn once and shared by all findings and all networks.
-
-Radiographs of one patient resemble one another, so the patient is what is drawn, with replacement, and all
-of a patient's radiographs come along. A resample is then a weight for each patient, a small integer, and a
-weighted AUROC needs no second sort: the scores are sorted once, and all resamples pass through the same
-sorted order.
+"""Patient-level bootstrap confidence intervals of AUROC, average precision and decisions.
 
     resamples = Resamples(patients)
     alone = bootstrap_auroc(labels, probabilities_alone, resamples)
     taught = bootstrap_auroc(labels, probabilities_taught, resamples)
     alone.interval(), alone.macro().interval()
     paired_difference(taught.macro(), alone.macro())
+
+The resamples give the variances of findings and their covariances between findings and networks; `intervals`
+makes confidence intervals from them. Percentiles of the resamples are too narrow for rare findings.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
 
-from cxr14.evaluation import metrics
-from cxr14.evaluation.confusion import checked, confusion, outcomes
-from cxr14.settings import RESAMPLES
-
-LEVEL = 0.95
-
-LEAST_DEFINED = 0.2
-"""Share of the resamples that must hold both classes of a finding: below it, no interval is told."""
-
-# Weights of all patients in this many resamples stay in a processor's cache: 2,797 patients, 0.7 MB.
-_BATCH = 64
-
-
-class Interval(NamedTuple):
-    """A figure and its confidence interval; three numbers, or three arrays (F,). NaN where undefined."""
-
-    value: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-
-
-class Difference(NamedTuple):
-    """What one network has over another, its interval, and how often chance alone would give as much."""
-
-    value: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    p_value: np.ndarray
-
-
-class Resamples:
-    """Draws of as many patients as there are, with replacement.
-
-    The draw depends on the seed and on who the patients are, not on the order of their radiographs, the
-    finding or the network: figures made with equal resamples are paired.
-
-    Args:
-        patients: (N,) the patient of each radiograph: numbers or strings.
-        count: how many draws.
-        seed: fixes them.
-    """
-
-    def __init__(self, patients: np.ndarray, count: int = RESAMPLES, seed: int = 0) -> None:
-        known, self.patient = np.unique(np.asarray(patients), return_inverse=True)
-        draw = np.random.default_rng(seed)
-        people = len(known)
-        # float32 holds integers up to 2**24 exactly, and no weight summed over a list comes near.
-        self.weights = np.empty((people, count), dtype=np.float32)
-        for start in range(0, count, _BATCH):
-            size = min(_BATCH, count - start)
-            drawn = draw.integers(people, size=(size, people)) + people * np.arange(size)[:, None]
-            times = np.bincount(drawn.ravel(), minlength=drawn.size).reshape(drawn.shape)
-            self.weights[:, start : start + size] = times.T
-
-    def same_as(self, other: "Resamples") -> bool:
-        """Return whether both drew the same patients for the same radiographs."""
-        return self is other or (
-            np.array_equal(self.patient, other.patient) and np.array_equal(self.weights, other.weights)
-        )
-
-    def batches(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield which resamples, and the (patients, batch) weights in them."""
-        for start in range(0, self.weights.shape[1], _BATCH):
-            which = slice(start, start + _BATCH)
-            yield which, np.ascontiguousarray(self.weights[:, which])
+from cxr14.evaluation import intervals, metrics
+from cxr14.evaluation.confusion import checked, confusion
+from cxr14.evaluation.intervals import LEVEL, Difference, Interval
+from cxr14.evaluation.resamples import Resamples, auroc_draws, average_precision_draws, confusion_draws
 
 
 @dataclass(frozen=True, eq=False)
 class Bootstrapped:
-    """A figure on the list itself and on every resample of it."""
+    """A metric of each finding on the list itself and on every resample of it."""
 
     values: np.ndarray
-    """(F,), or () for a mean; NaN where undefined."""
+    """(F,); NaN where undefined."""
     draws: np.ndarray
-    """(R, F), or (R,) for a mean; NaN where a resample lost one of the two classes."""
+    """(R, F); NaN where undefined, or where a resample lost one of the two classes."""
     resamples: Resamples
+    patients: np.ndarray
+    """(F,) number of patients behind the value: of an AUROC, those of the rarer class."""
+    centres: np.ndarray
+    """(F,) the value moved towards chance, see `intervals.shrunk`; of a difference, the value."""
+    prior_variance: np.ndarray
+    """(F,) see `intervals.moderated`."""
+    by_seed: np.ndarray | None = None
+    """(S, F) the values of S trainings whose mean `values` is; None for one training."""
 
-    def macro(self) -> "Bootstrapped":
-        """Return the mean over the findings that are defined on the list.
-
-        A resample that lost one of these findings has no mean: an average over fewer would be another figure.
-        """
-        defined = ~np.isnan(self.values)
-        mean = self.draws[:, defined].mean(axis=1) if defined.any() else np.full(len(self.draws), np.nan)
-        return Bootstrapped(np.float64(metrics.macro(self.values)[0]), mean, self.resamples)
+    def macro(self) -> "MacroMean":
+        """Return the mean over the findings that are defined on the list."""
+        return MacroMean(self)
 
     def interval(self, level: float = LEVEL) -> Interval:
-        """Return the percentile interval (Efron and Tibshirani 1993, chapter 13).
+        """Return the confidence interval of each finding; NaN below `intervals.FEWEST_PATIENTS`.
 
         Args:
-            level: share of the draws between its ends, 0 to 1.
+            level: confidence level, 0 to 1.
         """
-        tail = (1 - level) / 2
-        low, high = _over_draws(lambda draws: np.quantile(draws, (tail, 1 - tail)), self)
-        return Interval(self.values, low, high)
+        return intervals.logit_interval(self.values, self.centres, *self.spread(), level)
+
+    def spread(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the variance of each value and its degrees of freedom, both (F,)."""
+        degrees = intervals.degrees_of_freedom(self.patients)
+        return intervals.with_seeds(self.patient_variance(), degrees, self.by_seed)
+
+    def patient_variance(self) -> np.ndarray:
+        """Return the moderated variance between draws of patients, (F,)."""
+        present = np.maximum((~np.isnan(self.draws)).sum(axis=0), 1)
+        variance = (self.deviations() ** 2).sum(axis=0) / present
+        # Resamples of k patients vary by (k - 1) / k of the variance (Davison and Hinkley 1997, section 2.3).
+        unbiased = variance * self.patients / np.maximum(self.patients - 1, 1)
+        return intervals.moderated(unbiased, self.prior_variance, self.patients)
+
+    def deviations(self) -> np.ndarray:
+        """Return the draws less their mean, (R, F); 0 where a draw is undefined."""
+        present = ~np.isnan(self.draws)
+        mean = np.where(present, self.draws, 0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
+        return np.where(present, self.draws - mean, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class MacroMean:
+    """The mean of a metric over the findings that are defined on the list."""
+
+    findings: Bootstrapped
+
+    @property
+    def values(self) -> np.float64:
+        """The mean; NaN if no finding is defined."""
+        return np.float64(metrics.macro(self.findings.values)[0])
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Return the confidence interval of the mean; NaN if no finding is defined.
+
+        Args:
+            level: confidence level, 0 to 1.
+        """
+        centre = intervals.shrunk(self.values, len(self.findings.resamples.weights))
+        return intervals.logit_interval(self.values, centre, *self.spread(), level)
+
+    def spread(self) -> tuple[float, float]:
+        """Return the variance of the mean and its degrees of freedom.
+
+        The variance is that of the resamples, in which the variance of each finding is replaced by its
+        moderated one.
+        """
+        defined = ~np.isnan(self.findings.values)
+        if not defined.any():
+            return float("nan"), float("nan")
+        deviations = self.findings.deviations()[:, defined]
+        added = self.findings.patient_variance()[defined] - np.mean(deviations**2, axis=0)
+        variance = np.mean(deviations.mean(axis=1) ** 2) + added.sum() / defined.sum() ** 2
+        by_seed = self.findings.by_seed
+        means = None if by_seed is None else by_seed[:, defined].mean(axis=1)
+        return intervals.with_seeds(max(variance, 0.0), len(self.findings.resamples.weights) - 1.0, means)
 
 
 def bootstrap_auroc(labels: np.ndarray, scores: np.ndarray, resamples: Resamples) -> Bootstrapped:
@@ -127,22 +118,30 @@ def bootstrap_auroc(labels: np.ndarray, scores: np.ndarray, resamples: Resamples
     Raises:
         ValueError: the resamples are those of another number of radiographs.
     """
-    return _bootstrap(labels, scores, resamples, metrics.auroc, _auroc_of_steps, ("left", "right"))
+    resamples.require_rows(labels)
+    positive, scores = checked(labels, scores)
+    values = metrics.auroc(labels, scores)
+    with_it, without = intervals.patients_of_each_class(positive, resamples.patient)
+    prior = intervals.auroc_prior(values, with_it, without)
+    return Bootstrapped(values, auroc_draws(positive, scores, resamples), resamples, *prior)
 
 
 def bootstrap_average_precision(labels: np.ndarray, scores: np.ndarray, resamples: Resamples) -> Bootstrapped:
     """Return the average precision of each finding; arguments as in `bootstrap_auroc`."""
-    return _bootstrap(
-        labels, scores, resamples, metrics.average_precision, _precision_of_steps, ("right", "right")
-    )
+    resamples.require_rows(labels)
+    positive, scores = checked(labels, scores)
+    values = metrics.average_precision(labels, scores)
+    draws = average_precision_draws(positive, scores, resamples)
+    rarer = np.minimum(*intervals.patients_of_each_class(positive, resamples.patient))
+    return _of_proportion(values, draws, resamples, rarer, chance=positive.mean(axis=0))
 
 
 def bootstrap_decisions(
     labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray, resamples: Resamples
 ) -> dict[str, Bootstrapped]:
-    """Return accuracy, F1, sensitivity and specificity, by the names in `metrics.OF_DECISIONS`.
+    """Return accuracy, F1, sensitivity and specificity, by their names in `metrics.OF_DECISIONS`.
 
-    The thresholds stay as they were chosen; that choosing them was a matter of chance too is left out.
+    The thresholds are fixed: that they were chosen on a list of limited size is not part of the intervals.
 
     Args:
         labels: (N, F), 0 or 1.
@@ -153,116 +152,66 @@ def bootstrap_decisions(
     Raises:
         ValueError: the resamples are those of another number of radiographs.
     """
-    _require_fit(labels, resamples)
-    people, rows = len(resamples.weights), len(resamples.patient)
-    of_patient = _counts(resamples.patient, np.arange(rows), (people, rows))
-    each = outcomes(labels, probabilities, thresholds)
-    drawn = each.mapped(lambda outcome: resamples.weights.T @ (of_patient @ outcome))
+    resamples.require_rows(labels)
     on_list = confusion(labels, probabilities, thresholds)
+    drawn = confusion_draws(labels, probabilities, thresholds, resamples)
+    positive, _ = checked(labels, probabilities)
+    with_it, without = intervals.patients_of_each_class(positive, resamples.patient)
+    everyone = np.full(len(with_it), len(resamples.weights))
+    patients = {"accuracy": everyone, "f1": with_it, "sensitivity": with_it, "specificity": without}
     return {
-        name: Bootstrapped(getattr(on_list, figure), getattr(drawn, figure), resamples)
-        for name, figure in metrics.OF_DECISIONS.items()
+        name: _of_proportion(getattr(on_list, key), getattr(drawn, key), resamples, patients[key])
+        for name, key in metrics.OF_DECISIONS.items()
     }
 
 
-def paired_difference(ours: Bootstrapped, theirs: Bootstrapped, level: float = LEVEL) -> Difference:
-    """Return ours minus theirs, with its percentile interval and two-sided p-value.
+def paired_difference(
+    ours: Bootstrapped | MacroMean, theirs: Bootstrapped | MacroMean, level: float = LEVEL
+) -> Difference:
+    """Return ours minus theirs, with its confidence interval and the two-sided p-value that belongs to it.
 
-    The p-value belongs to the interval: it is twice the smaller share of draws on either side of 0, 0
-    counted on both, itself counted as a draw so that it is never 0 (Davison and Hinkley 1997, section 4.2),
-    and at most 1.
+    Where both are means over the same seeds, the seeds are paired too.
 
     Args:
-        ours, theirs: the same figure of two networks on equal resamples of one list, both or neither a mean.
-        level: of the interval, 0 to 1.
+        ours, theirs: the same metric of two networks on equal resamples of one list, both or neither a mean.
+        level: confidence level, 0 to 1.
 
     Raises:
         ValueError: the resamples differ, so that nothing is paired.
     """
+    if isinstance(ours, MacroMean) and isinstance(theirs, MacroMean):
+        difference = _subtract(ours.findings, theirs.findings).macro()
+    elif isinstance(ours, Bootstrapped) and isinstance(theirs, Bootstrapped):
+        difference = _subtract(ours, theirs)
+    else:
+        raise ValueError("a paired difference needs two means over findings or none")
+    return intervals.difference(difference.values, *difference.spread(), level)
+
+
+def _subtract(ours: Bootstrapped, theirs: Bootstrapped) -> Bootstrapped:
     if ours.draws.shape != theirs.draws.shape or not ours.resamples.same_as(theirs.resamples):
-        raise ValueError("a paired difference needs one figure of two networks on the same resamples")
-    gap = Bootstrapped(ours.values - theirs.values, ours.draws - theirs.draws, ours.resamples)
-    (p_value,) = _over_draws(_two_sided, gap, results=1)
-    return Difference(*gap.interval(level), p_value)
-
-
-def _two_sided(draws: np.ndarray) -> list[float]:
-    fewer = min((draws <= 0).sum(), (draws >= 0).sum())
-    return [min(1.0, 2 * (fewer + 1) / (len(draws) + 1))]
-
-
-def _over_draws(
-    figure: Callable[[np.ndarray], np.ndarray], bootstrapped: Bootstrapped, results: int = 2
-) -> np.ndarray:
-    """Apply `figure` to the defined draws of each column, or give NaN where they are too few to tell."""
-    columns = bootstrapped.draws.reshape(len(bootstrapped.draws), -1)
-    told = np.full((results, columns.shape[1]), np.nan)
-    for column, value in enumerate(np.ravel(bootstrapped.values)):
-        defined = columns[:, column][~np.isnan(columns[:, column])]
-        if not np.isnan(value) and len(defined) >= LEAST_DEFINED * len(columns):
-            told[:, column] = figure(defined)
-    return told.reshape(results, *bootstrapped.values.shape)
-
-
-def _require_fit(labels: np.ndarray, resamples: Resamples) -> None:
-    if len(labels) != len(resamples.patient):
-        raise ValueError(f"resamples of {len(resamples.patient)} radiographs do not fit {len(labels)} labels")
-
-
-def _bootstrap(
-    labels: np.ndarray,
-    scores: np.ndarray,
-    resamples: Resamples,
-    metric: metrics.Metric,
-    figure: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    sides: tuple[str, str],
-) -> Bootstrapped:
-    _require_fit(labels, resamples)
-    positive, scores = checked(labels, scores)
-    values = metric(labels, scores)
-    draws = np.full((resamples.weights.shape[1], positive.shape[1]), np.nan)
-    for finding in np.flatnonzero(~np.isnan(values)):
-        positives, passed = _steps(positive[:, finding], scores[:, finding], resamples, sides)
-        for which, weights in resamples.batches():
-            draws[which, finding] = figure(positives @ weights, np.cumsum(passed @ weights, axis=0))
-    return Bootstrapped(values, draws, resamples)
-
-
-def _steps(
-    positive: np.ndarray, scores: np.ndarray, resamples: Resamples, sides: tuple[str, str]
-) -> tuple[csr_array, csr_array]:
-    """Return two matrices that turn patients' weights into weights at the K distinct scores of positives.
-
-    The first, (K, patients): positives at each score. The second, (K + 1, patients), cumulated over its
-    rows: twice the negatives that score less, or as much if a side is "left"; with one side each, a tie is
-    counted half. Its last row is twice all negatives. Positives are few, so K is small, and only there is
-    anything cumulated.
-    """
-    steps, at = np.unique(scores[positive], return_inverse=True)
-    negatives = scores[~positive]
-    from_step = np.concatenate([np.searchsorted(steps, negatives, side=side) for side in sides])
-    patients = resamples.patient
-    return (
-        _counts(at, patients[positive], (len(steps), len(resamples.weights))),
-        _counts(from_step, np.tile(patients[~positive], 2), (len(steps) + 1, len(resamples.weights))),
+        raise ValueError("a paired difference needs one metric of two networks on the same resamples")
+    if np.shape(ours.by_seed) != np.shape(theirs.by_seed):
+        raise ValueError("a paired difference needs as many seeds on both sides")
+    values = ours.values - theirs.values
+    return Bootstrapped(
+        values,
+        ours.draws - theirs.draws,
+        ours.resamples,
+        np.minimum(ours.patients, theirs.patients),
+        values,
+        (1 - intervals.PRIOR_CORRELATION) * (ours.prior_variance + theirs.prior_variance),
+        None if ours.by_seed is None else ours.by_seed - theirs.by_seed,
     )
 
 
-def _counts(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> csr_array:
-    return coo_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape).tocsr()
-
-
-def _auroc_of_steps(found: np.ndarray, passed: np.ndarray) -> np.ndarray:
-    wins = np.einsum("kr,kr->r", found, passed[:-1], dtype=np.float64)
-    pairs = found.sum(axis=0, dtype=np.float64) * passed[-1]
-    return np.divide(wins, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
-
-
-def _precision_of_steps(found: np.ndarray, passed: np.ndarray) -> np.ndarray:
-    all_found = found.sum(axis=0, dtype=np.float64)
-    true = np.cumsum(found[::-1], axis=0, dtype=np.float64)[::-1]  # at or above each step
-    false = (passed[-1] - passed[:-1]) / 2
-    precision = np.divide(true, true + false, out=np.zeros_like(true), where=true > 0)
-    defined = (all_found > 0) & (passed[-1] > 0)
-    total = np.einsum("kr,kr->r", found, precision)
-    return np.divide(total, all_found, out=np.full(len(total), np.nan), where=defined)
+def _of_proportion(
+    values: np.ndarray,
+    draws: np.ndarray,
+    resamples: Resamples,
+    patients: np.ndarray,
+    chance: float | np.ndarray = 0.5,
+) -> Bootstrapped:
+    centres = intervals.shrunk(values, patients, chance)
+    prior = intervals.proportion_variance(centres, patients)
+    return Bootstrapped(values, draws, resamples, patients, centres, prior)

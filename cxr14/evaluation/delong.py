@@ -1,20 +1,20 @@
-"""Variance of an AUROC without resampling, and covariance of the AUROCs of networks on one list.
+"""Variance, interval and difference of AUROCs without resampling (DeLong 1988, Obuchowski 1997).
 
 DeLong et al. 1988: an AUROC is the mean over positives of the share of negatives that each outscores, and
 over negatives of the share of positives that outscore each; the spread of these shares is its variance. They
-come from mid-ranks in O(N log N) (Sun and Xu 2014). DeLong takes radiographs for independent; with the
-patients given, the shares are first summed by patient (Obuchowski 1997), which is DeLong again where each
-patient has one radiograph.
+come from mid-ranks in O(N log N) (Sun and Xu 2014). DeLong assumes independent radiographs; with the patients
+given, the shares are first summed by patient (Obuchowski 1997), which is DeLong again where each patient has
+one radiograph. For one metric without its mean over findings this replaces the bootstrap.
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
-from cxr14.evaluation import metrics
-from cxr14.evaluation.bootstrap import LEVEL, Difference, Interval
+from cxr14.evaluation import intervals, metrics
 from cxr14.evaluation.confusion import checked
+from cxr14.evaluation.intervals import LEVEL, Difference, Interval
 
 
 def delong_covariance(
@@ -25,7 +25,7 @@ def delong_covariance(
     Args:
         labels: (N, F), 0 or 1.
         scores: K arrays (N, F), any finite numbers.
-        patients: (N,) whose radiographs hang together; None takes each for its own.
+        patients: (N,) the patient of each radiograph; None if every radiograph has its own.
 
     Returns:
         (F, K, K); NaN where a class has fewer than two members (patients, if these are given).
@@ -51,10 +51,12 @@ def delong_variance(labels: np.ndarray, scores: np.ndarray, patients: np.ndarray
 def delong_interval(
     labels: np.ndarray, scores: np.ndarray, patients: np.ndarray | None = None, level: float = LEVEL
 ) -> Interval:
-    """Return each AUROC with its normal interval, cut at 0 and 1; arguments as in `delong_covariance`."""
+    """Return each AUROC with the interval of `bootstrap_auroc`; arguments as in `delong_covariance`."""
     values = metrics.auroc(labels, scores)
-    reach = norm.ppf((1 + level) / 2) * np.sqrt(delong_variance(labels, scores, patients))
-    return Interval(values, np.maximum(values - reach, 0), np.minimum(values + reach, 1))
+    rarer, centres, prior = _prior(labels, values, patients)
+    variance = intervals.moderated(delong_variance(labels, scores, patients), prior, rarer)
+    degrees = intervals.degrees_of_freedom(rarer)
+    return intervals.logit_interval(values, centres, variance, degrees, level)
 
 
 def delong_difference(
@@ -64,25 +66,35 @@ def delong_difference(
     patients: np.ndarray | None = None,
     level: float = LEVEL,
 ) -> Difference:
-    """Return AUROC of ours minus theirs for each finding, with normal interval and two-sided p-value.
+    """Return AUROC of ours minus theirs for each finding, as `paired_difference` does for a bootstrap.
 
     Args:
         labels: (N, F), 0 or 1.
         ours, theirs: (N, F) scores of two networks.
-        patients: (N,) whose radiographs hang together; None takes each for its own.
-        level: of the interval, 0 to 1.
+        patients: (N,) the patient of each radiograph; None if every radiograph has its own.
+        level: confidence level, 0 to 1.
 
     Returns:
-        Four arrays (F,). Networks that rank alike differ by exactly 0 with a p-value of 1.
+        Four arrays (F,).
     """
-    gap = metrics.auroc(labels, ours) - metrics.auroc(labels, theirs)
+    aurocs = [metrics.auroc(labels, scores) for scores in (ours, theirs)]
+    rarer, _, our_prior = _prior(labels, aurocs[0], patients)
+    _, _, their_prior = _prior(labels, aurocs[1], patients)
     covariance = delong_covariance(labels, [ours, theirs], patients)
     variance = covariance[:, 0, 0] + covariance[:, 1, 1] - 2 * covariance[:, 0, 1]
-    error = np.sqrt(np.maximum(variance, 0))  # rounding may leave a variance of 0 just below it
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p_value = np.where(gap == 0, np.where(np.isnan(error), np.nan, 1.0), 2 * norm.sf(np.abs(gap) / error))
-    reach = norm.ppf((1 + level) / 2) * error
-    return Difference(gap, gap - reach, gap + reach, p_value)
+    variance = intervals.moderated(
+        np.maximum(variance, 0),  # rounding may leave a variance of 0 just below it
+        (1 - intervals.PRIOR_CORRELATION) * (our_prior + their_prior),
+        rarer,
+    )
+    return intervals.difference(aurocs[0] - aurocs[1], variance, intervals.degrees_of_freedom(rarer), level)
+
+
+def _prior(
+    labels: np.ndarray, values: np.ndarray, patients: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    patients = np.arange(len(labels)) if patients is None else patients
+    return intervals.auroc_prior(values, *intervals.patients_of_each_class(labels == 1, patients))
 
 
 def _covariance(positive: np.ndarray, scores: np.ndarray, cluster: np.ndarray) -> np.ndarray:

@@ -1,15 +1,20 @@
-"""Confidence intervals over patients and training seeds together, for arms that were trained several times.
+"""Confidence intervals over patients and training seeds together.
 
-A bootstrap over patients says how a result would vary with other patients, for these very weights. It does
-not say how it would vary with another training. Here each resample draws the patients and, independently,
-the seeds, both with replacement, so that the interval covers both.
+A patient-level bootstrap of one training does not include that another seed trains another network. With
+several seeds, the variance of a mean has two parts: between draws of patients, from the resamples, and
+between seeds, from the variance of their values. Drawing two to five seeds with replacement would
+underestimate the second part, with two seeds by half, and percentiles would ignore how uncertain it is;
+`intervals.with_seeds` corrects both. For patients and seeds as two crossed samples see Owen 2007, "The
+pigeonhole bootstrap".
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from cxr14.evaluation.bootstrap import LEVEL, Resamples, bootstrap_auroc
+from cxr14.evaluation.bootstrap import Bootstrapped, bootstrap_auroc, paired_difference
+from cxr14.evaluation.resamples import Resamples
 
 FEWEST_SEEDS = 2
 
@@ -21,9 +26,37 @@ class SeededDifference(NamedTuple):
     """Mean over seeds of the paired difference on the list itself."""
     low: float
     high: float
-    """Ends of the interval over patients and seeds."""
+    """Ends of the confidence interval over patients and seeds."""
+    p_value: float
+    """Two-sided, of the same variance as the interval."""
     by_seed: np.ndarray
     """(S,) the difference for each seed."""
+
+
+def mean_over_seeds(runs: Sequence[Bootstrapped]) -> Bootstrapped:
+    """Return the mean of one metric over trainings that differ by their seed alone.
+
+    Args:
+        runs: the metric of each training on the same resamples of one list.
+
+    Raises:
+        ValueError: the resamples differ.
+    """
+    first = runs[0]
+    if len(runs) == 1:
+        return first
+    if not all(run.resamples.same_as(first.resamples) for run in runs):
+        raise ValueError("a mean over seeds needs one metric of all trainings on the same resamples")
+    by_seed = np.stack([run.values for run in runs])
+    return Bootstrapped(
+        by_seed.mean(axis=0),
+        np.mean([run.draws for run in runs], axis=0),
+        first.resamples,
+        first.patients,
+        np.mean([run.centres for run in runs], axis=0),
+        np.mean([run.prior_variance for run in runs], axis=0),
+        by_seed,
+    )
 
 
 def seeded_difference(
@@ -37,16 +70,12 @@ def seeded_difference(
 ) -> SeededDifference:
     """Return how much higher the mean AUROC of one arm is than that of another, over patients and seeds.
 
-    Both arms were trained with the same S seeds and are compared seed by seed. A resample draws patients and
-    seeds with replacement; its value is the mean over the drawn seeds of the paired difference on the drawn
-    patients (a bootstrap of two crossed factors: Owen 2007, "The pigeonhole bootstrap").
-
     Args:
         labels: (N, F), 0 or 1.
         ours, theirs: (S, N, F) scores; row s of both has the same training seed.
         patients: (N,) the patient of each radiograph.
-        resamples: number of resamples.
-        seed: of the draws.
+        resamples: number of resamples of the patients.
+        seed: of the resamples.
 
     Raises:
         ValueError: the arms have different shapes or fewer than two seeds.
@@ -55,14 +84,7 @@ def seeded_difference(
     if ours.shape != theirs.shape or len(ours) < FEWEST_SEEDS:
         raise ValueError(f"both arms need the same seeds, at least two; got {len(ours)} and {len(theirs)}")
     draws = Resamples(patients, resamples, seed)
-    means = [
-        (bootstrap_auroc(labels, one, draws).macro(), bootstrap_auroc(labels, other, draws).macro())
-        for one, other in zip(ours, theirs, strict=True)
-    ]
-    by_seed = np.array([float(one.values - other.values) for one, other in means])
-    on_draws = np.stack([one.draws - other.draws for one, other in means], axis=1)  # (resamples, S)
-    # Another stream than the patients': which seeds are drawn must not depend on who is drawn.
-    chosen = np.random.default_rng([seed, 1]).integers(len(ours), size=on_draws.shape)
-    values = np.take_along_axis(on_draws, chosen, axis=1).mean(axis=1)
-    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return SeededDifference(float(by_seed.mean()), float(low), float(high), by_seed)
+    arms = [[bootstrap_auroc(labels, scores, draws) for scores in arm] for arm in (ours, theirs)]
+    difference = paired_difference(*(mean_over_seeds(runs).macro() for runs in arms))
+    by_seed = [one.macro().values - other.macro().values for one, other in zip(*arms, strict=True)]
+    return SeededDifference(*(float(value) for value in difference), np.array(by_seed))

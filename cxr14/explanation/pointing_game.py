@@ -12,7 +12,8 @@ import pandas as pd
 from scipy.stats import norm
 
 from cxr14.data.boxes import Box, to_box_coordinates
-from cxr14.evaluation.bootstrap import LEVEL, Resamples
+from cxr14.evaluation.intervals import LEVEL
+from cxr14.evaluation.resamples import Resamples
 from cxr14.findings import FINDINGS
 
 RADIOGRAPHS, POINTING, LOW, HIGH = "radiographs", "pointing", "pointing low", "pointing high"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from cxr14.evaluation.bootstrap import LEVEL, Difference, Interval
+from cxr14.evaluation.intervals import LEVEL, Difference, Interval
 from cxr14.settings import Rule
 
 ABSENT = "–"

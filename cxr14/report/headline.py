@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from cxr14.data.kinds import KINDS
+from cxr14.evaluation.intervals import FEWEST_PATIENTS
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.report.formatting import (
     LEVEL_TEXT,
@@ -19,7 +20,7 @@ from cxr14.report.formatting import (
     signed,
     span,
 )
-from cxr14.report.results import FEWEST_PATIENTS, Gain, SectionResults
+from cxr14.report.results import Gain, SectionResults
 
 
 def headline(results: SectionResults) -> str:
@@ -54,8 +55,8 @@ def cautions(results: SectionResults) -> list[str]:
     if results.scarce:
         names = listed([readable(name) for name in results.scarce])
         found.append(
-            f"{names}: fewer than {FEWEST_PATIENTS} patients with or without it, too few to resample. The "
-            "true uncertainty is greater than the interval."
+            f"{names}: fewer than {FEWEST_PATIENTS} patients with or without it, too few for a confidence "
+            "interval."
         )
     rules = {
         rule_text(run.threshold_rule, run.target_sensitivity): None

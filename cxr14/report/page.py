@@ -8,7 +8,7 @@ import jinja2
 from markupsafe import Markup
 
 from cxr14.evaluation import metrics
-from cxr14.evaluation.bootstrap import LEVEL
+from cxr14.evaluation.intervals import LEVEL
 from cxr14.report import (
     curves,
     figures,

@@ -10,20 +10,18 @@ from tqdm import tqdm
 from cxr14.evaluation import calibration, metrics
 from cxr14.evaluation.bootstrap import (
     Bootstrapped,
-    Difference,
-    Resamples,
     bootstrap_auroc,
     bootstrap_average_precision,
     bootstrap_decisions,
     paired_difference,
 )
+from cxr14.evaluation.intervals import FEWEST_PATIENTS, Difference, patients_of_each_class
+from cxr14.evaluation.resamples import Resamples
+from cxr14.evaluation.seeds import mean_over_seeds
 from cxr14.report.runs import Arm, Run, Section, Teaching
 
 AVERAGE_PRECISION = "average precision"
 """As `metrics` calls it."""
-
-FEWEST_PATIENTS = 10
-"""With fewer patients on either side, the interval of a finding is too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,30 +128,10 @@ def measure(section: Section, resamples: int, seed: int) -> SectionResults:
     draws = Resamples(section.example.patients, resamples, seed)
     bar = tqdm(section.runs, desc="resampling patients", unit="run", leave=False)
     runs = {run: _measure(run, draws) for run in bar}
-    arms = {arm: _summarise(arm, [runs[run] for run in arm.runs], seed) for arm in section.arms}
-    gains = tuple(_gain(teaching, runs, seed) for teaching in section.teachings if teaching.alone is not None)
+    arms = {arm: _summarise(arm, [runs[run] for run in arm.runs]) for arm in section.arms}
+    gains = tuple(_gain(teaching, runs) for teaching in section.teachings if teaching.alone is not None)
     p_values = np.array([gain.macro.p_value for gain in gains], dtype=np.float64)
     return SectionResults(section, runs, arms, gains, holm(p_values), _is_trusted(section))
-
-
-def mean_over_seeds(runs: Sequence[Bootstrapped], seed: int) -> Bootstrapped:
-    """Return the mean of one metric over runs that differ by their seed, with patients and runs resampled.
-
-    Each resample of the patients draws as many runs as there are, with replacement, so that the spread of
-    the draws covers both the patients and the training seeds. Equal seeds and numbers of runs draw the same
-    runs, so that differences are paired.
-
-    Args:
-        runs: the metric of each run, on the same resamples.
-        seed: of the draws.
-    """
-    if len(runs) == 1:
-        return runs[0]
-    values = np.mean([run.values for run in runs], axis=0)
-    draws = np.stack([run.draws for run in runs])  # (runs, R, F)
-    chosen = np.random.default_rng(seed).integers(len(runs), size=(len(runs), draws.shape[1]))
-    drawn = draws[chosen, np.arange(draws.shape[1])]  # (runs, R, F), the runs drawn with replacement
-    return Bootstrapped(values, drawn.mean(axis=0), runs[0].resamples)
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -197,17 +175,17 @@ def _validate(run: Run, draws: Resamples) -> Validated:
     )
 
 
-def _summarise(arm: Arm, results: Sequence[RunResults], seed: int) -> ArmResults:
+def _summarise(arm: Arm, results: Sequence[RunResults]) -> ArmResults:
     means = {
-        name: mean_over_seeds([each.bootstrapped[name] for each in results], seed)
+        name: mean_over_seeds([each.bootstrapped[name] for each in results])
         for name in (metrics.AUROC, AVERAGE_PRECISION)
     }
     return ArmResults(arm, means, np.array([metrics.macro(each.auroc.values)[0] for each in results]))
 
 
-def _gain(teaching: Teaching, runs: dict[Run, RunResults], seed: int) -> Gain:
-    taught = mean_over_seeds([runs[run].auroc for run, _ in teaching.pairs], seed)
-    alone = mean_over_seeds([runs[run].auroc for _, run in teaching.pairs], seed)
+def _gain(teaching: Teaching, runs: dict[Run, RunResults]) -> Gain:
+    taught = mean_over_seeds([runs[run].auroc for run, _ in teaching.pairs])
+    alone = mean_over_seeds([runs[run].auroc for _, run in teaching.pairs])
     findings, macro = paired_difference(taught, alone), paired_difference(taught.macro(), alone.macro())
     if not teaching.is_fair:
         findings = findings._replace(p_value=np.full_like(findings.p_value, np.nan))
@@ -220,9 +198,6 @@ def _gain(teaching: Teaching, runs: dict[Run, RunResults], seed: int) -> Gain:
 
 
 def _is_trusted(section: Section) -> np.ndarray:
-    labels, patients = section.example.labels, section.example.patients
-    with_either = [
-        [len(np.unique(patients[labels[:, finding] == side])) for side in (0, 1)]
-        for finding in range(labels.shape[1])
-    ]
-    return np.min(with_either, axis=1) >= FEWEST_PATIENTS
+    example = section.example
+    counts = patients_of_each_class(example.labels == 1, example.patients)
+    return np.min(counts, axis=0) >= FEWEST_PATIENTS

@@ -5,12 +5,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cxr14.evaluation.bootstrap import Bootstrapped, Resamples
 from cxr14.evaluation.predictions import Predictions
 from cxr14.report import main_tables
 from cxr14.report.csv_table import csv_table
 from cxr14.report.headline import headline
-from cxr14.report.results import mean_over_seeds
 from tests.report.common import COMMON, measure, render
 from tests.simulated_runs import save_run
 
@@ -76,18 +74,3 @@ def test_csv_has_rows_of_each_seed_and_of_their_mean(tmp_path):
     taught = table[table["arm"].str.contains("taught")]
     assert taught["AUROC"].iloc[3] == pytest.approx(taught["AUROC"].iloc[:3].mean())
     assert taught["difference value"].isna().tolist() == [True, True, True, False]
-
-
-def test_mean_over_seeds_draws_runs_as_well_as_patients():
-    draw = np.random.default_rng(0)
-    resamples = Resamples(np.arange(50), 4000)
-    offsets = np.array([-1.0, 0.0, 1.0])  # far larger than what patients change
-    runs = [
-        Bootstrapped(np.array([offset]), offset + 0.001 * draw.normal(size=(4000, 1)), resamples)
-        for offset in offsets
-    ]
-    mean = mean_over_seeds(runs, 0)
-    assert mean.values == pytest.approx([0.0])
-    # The mean of 3 draws from 3 values of variance 2/3 has variance 2/9.
-    assert mean.draws.var() == pytest.approx(2 / 9, rel=0.1)
-    assert np.array_equal(mean_over_seeds(runs, 0).draws, mean.draws)  # so that differences are paired
