@@ -1,8 +1,11 @@
-"""Names, labels and images become batches: in a fixed order for testing, in a seeded one for training."""
+"""Batches of radiographs: in the order of the list for testing, in a seeded order for training."""
 
+import atexit
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from multiprocessing import active_children
 from multiprocessing.context import BaseContext
+from multiprocessing.process import BaseProcess
 from typing import NamedTuple
 
 import numpy as np
@@ -16,14 +19,14 @@ from cxr14.errors import InputError
 
 
 class Batch(NamedTuple):
-    """Radiographs that are looked at together."""
+    """Radiographs of one step."""
 
     images: Tensor
     """(B, R, R) uint8."""
     labels: Tensor
     """(B, 14) float32, 0 or 1."""
     index: Tensor
-    """(B,) int64 on the CPU: which lines of the image list these are."""
+    """(B,) int64 on the CPU: their places in the image list."""
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch on `device`; the copy to a CUDA device overlaps with what runs there."""
@@ -37,8 +40,8 @@ class Batch(NamedTuple):
 class Batches:
     """The radiographs of an image list, batch by batch.
 
-    What a batch holds depends on the list, seed and epoch alone: not on the number of processes that read,
-    nor on where an epoch was entered. With several ranks, each gets its share of every batch: rank r the
+    A batch depends on the list, the seed and the epoch alone: not on the number of reader processes, nor on
+    the batch at which an epoch is resumed. With several ranks, each gets its share of every batch: rank r the
     members r, r + world, … of it, none twice.
     """
 
@@ -56,25 +59,24 @@ class Batches:
         world: int = 1,
         context: BaseContext | str | None = None,
     ) -> None:
-        """Check that all radiographs are there.
+        """Check that all radiographs of the list can be read.
 
         Args:
             image_list: N radiographs.
-            images: where they are read from.
+            images: what they are read from.
             side: R, the side in pixels at which they are read; see `read_side`.
             batch_size: radiographs of a batch, over all ranks.
-            num_workers: processes that decode and resize. A packed store of just this side is read in this
-                process whatever is asked for: a radiograph of 256 px is copied out of the memory map in 4
-                microseconds, and handing it over from another process takes ten times as long
-                (benchmarks/loading.py measures both).
+            num_workers: reader processes, which decode and resize. There are none for a packed store of this
+                very side: a radiograph of 256 px is copied out of the memory map in 4 microseconds, and its
+                way from another process takes ten times as long (benchmarks/loading.py measures both).
             seed: draws a new order for each epoch; None keeps that of the list.
             drop_last: leave out an incomplete last batch, unless it is the only one.
-            rank: which of `world` processes this one is.
-            world: how many processes share each batch.
-            context: how processes are started, "spawn" for example; None is the platform's way.
+            rank: index of this process among `world`.
+            world: number of processes that share each batch.
+            context: how processes are started, such as "spawn"; None takes the platform's default.
 
         Raises:
-            InputError: a radiograph of the list is not there.
+            InputError: a radiograph of the list is missing.
         """
         require_images(image_list, images.names)
         self._count = len(image_list)
@@ -82,15 +84,15 @@ class Batches:
         self._seed = seed
         self._drop_last = drop_last
         self._rank, self._world = rank, world
-        self._plan = _Plan()
+        self._sampler = _BatchSampler()
         workers = 0 if images.copies(side) else num_workers
         self._loader = DataLoader(
-            _Reader(image_list, images, side),
-            batch_size=None,  # the plan hands out whole batches, so that a process reads one at a time
-            sampler=self._plan,
+            _BatchDataset(image_list, images, side),
+            batch_size=None,  # the sampler yields whole batches, so that a reader reads one at a time
+            sampler=self._sampler,
             num_workers=workers,
-            # Each pass draws a seed for its processes; from the global stream, the pass that a resumed run
-            # enters in its middle would shift every dropout after it.
+            # Each epoch draws a seed for its readers. Drawn from torch's global generator, an epoch that is
+            # resumed in its middle would change every dropout after it.
             generator=torch.Generator(),
             persistent_workers=workers > 0,
             worker_init_fn=_ignore_first_signals,
@@ -103,37 +105,56 @@ class Batches:
         return whole + (rest > 0 and not (self._drop_last and whole))
 
     def epoch(self, epoch: int = 0, first: int = 0) -> Iterator[Batch]:
-        """Go through the list once.
+        """Read the list once.
 
         Args:
-            epoch: which pass this is; it draws the order together with the seed.
-            first: the batch to begin at, for a run that goes on in the middle of an epoch.
+            epoch: number of the epoch; together with the seed it determines the order.
+            first: the batch to begin with, for a run that is resumed in the middle of an epoch.
 
         Yields:
             Batches on the CPU; where a last batch has fewer members than ranks, some ranks get none of it.
+
+        Raises:
+            InputError: a radiograph cannot be decoded.
         """
         order = np.arange(self._count)
         if self._seed is not None:
             order = np.random.default_rng([self._seed, epoch]).permutation(self._count)
         starts = range(first * self._batch_size, len(self) * self._batch_size, self._batch_size)
         shares = [order[start : start + self._batch_size][self._rank :: self._world] for start in starts]
-        self._plan.shares = [share for share in shares if len(share)]
-        for read in self._loader:
+        self._sampler.shares = [share for share in shares if len(share)]
+        for read in self._started_loader():
             if isinstance(read, InputError):
                 raise read
             yield Batch(*read)
 
+    def _started_loader(self) -> Iterator[tuple[Tensor, Tensor, Tensor] | InputError]:
+        earlier = set(active_children())
+        loader = iter(self._loader)
+        readers = set(active_children()) - earlier
+        if readers:
+            atexit.register(_end_readers, readers)
+        return loader
+
+
+def _end_readers(readers: Iterable[BaseProcess]) -> None:
+    # After an error its traceback may still refer to the loader, which then does not end its readers. Python
+    # would send each one SIGTERM and wait for it, without end if the reader ignores it.
+    if hasattr(signal, "SIGCHLD"):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler would report the readers as crashed
+    for reader in readers:
+        reader.kill()
+
 
 def _ignore_first_signals(_worker: int) -> None:
     # Ctrl-C and a scheduler's SIGTERM reach every process of a run, and without its readers a training
-    # could not save itself. A second SIGTERM ends a reader: torch sends one when it closes the loader,
-    # Python another at the end of the program.
+    # could not save itself. A second SIGTERM ends a reader.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 
-class _Plan(Sampler):
-    # The loader, and with it its processes, outlives an epoch; what it is to read is set anew for each.
+class _BatchSampler(Sampler):
+    # The loader and its readers are kept from epoch to epoch; what they read is set for each.
     def __init__(self) -> None:
         self.shares: list[np.ndarray] = []
 
@@ -144,7 +165,7 @@ class _Plan(Sampler):
         return len(self.shares)
 
 
-class _Reader(Dataset):
+class _BatchDataset(Dataset):
     def __init__(self, image_list: ImageList, images: ImageSource, side: int) -> None:
         self._names, self._labels = image_list.names, image_list.labels
         self._images = images
@@ -154,6 +175,6 @@ class _Reader(Dataset):
         try:
             images = self._images.read([self._names[i] for i in index], self._side)
         except InputError as error:
-            return error  # raised in a process of the loader, its sentence would arrive inside a traceback
+            return error  # raised in a reader, it would arrive with a traceback as its message
         labels = self._labels[index].astype(np.float32)
         return torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(index)

@@ -93,7 +93,8 @@ def _nearest(source: Path, pattern: str) -> Path | None:
     folders = [source] if source.is_dir() else []
     for folder in [*folders, source.parent]:
         # Above the source only the folder itself is looked at, not all that lies in it.
-        found = list(folder.rglob(pattern) if folder == source else folder.glob(pattern))
+        matching = folder.rglob(pattern) if folder == source else folder.glob(pattern)
+        found = [path for path in matching if path.is_file()]
         nearest = [path for path in found if len(path.parts) == min(len(other.parts) for other in found)]
         if len(nearest) > 1:
             names = " and ".join(path.name for path in sorted(nearest))

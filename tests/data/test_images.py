@@ -1,5 +1,6 @@
 """One decoder for every pixel format, and two places to read radiographs from that agree."""
 
+import os
 import pickle
 import struct
 import zlib
@@ -175,3 +176,10 @@ def test_bytes_and_file_decode_alike(tmp_path):
     (tmp_path / "x.png").write_bytes(content)
     np.testing.assert_array_equal(images.decode(tmp_path / "x.png"), images.decode(content))
     assert images.decode_with_mode(content)[1] == "RGBA"
+
+
+def test_named_pipes_and_folders_are_no_radiographs(tmp_path):
+    write_images(tmp_path, ["a.png"])
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").mkdir()
+    assert set(open_images(tmp_path).names) == {"a.png"}

@@ -1,5 +1,6 @@
 """Batches: which radiographs, in which order, whoever reads them."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -172,3 +173,47 @@ def test_reader_ignores_ctrl_c_and_one_sigterm_and_ends_at_the_second():
         assert reader.wait(timeout=10) == -signal.SIGTERM
     finally:
         reader.kill()
+
+
+READS_A_FOLDER = """
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cxr14.data.image_lists import ImageList
+from cxr14.data.images import open_images
+from cxr14.data.loader import Batches
+from cxr14.errors import exit_on_input_error
+
+
+def main():
+    images = open_images(Path(sys.argv[1]))
+    names = sorted(images.names)
+    image_list = ImageList(Path("list.txt"), names, np.zeros((len(names), 14), np.uint8))
+    for _ in Batches(image_list, images, side=20, batch_size=2, num_workers=2).epoch():
+        pass
+
+
+if __name__ == "__main__":
+    with exit_on_input_error():
+        main()
+"""
+
+
+def test_process_ends_after_an_unreadable_file_with_reader_processes(tmp_path):
+    names = names_of(10)
+    write_images(tmp_path / "images", names, side=24)
+    (tmp_path / "images" / names[4]).write_bytes(b"no image")
+    script = tmp_path / "script.py"
+    script.write_text(READS_A_FOLDER)
+    ended = subprocess.run(
+        [sys.executable, script, tmp_path / "images"],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ended.returncode == 2
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("error: ") and names[4] in line and "cannot be decoded" in line

@@ -351,6 +351,17 @@ def test_an_unsafe_archive_is_refused(source, tmp_path, refused):
 
 
 # a tar without compression has no checksum of its files, so a flipped bit in it cannot be seen
+def test_named_pipes_and_dangling_links_are_no_radiographs(source, tmp_path):
+    os.mkfifo(source / "images" / "pipe.png")
+    os.mkfifo(source / "more.zip")
+    (source / "images" / NAMES[0]).unlink()
+    (source / "images" / NAMES[0]).symlink_to(tmp_path / "nowhere.png")
+    words = (SCRIPT, "--source", source, "--out", tmp_path / "out", "--size", SIZE, "--workers", 1)
+    ended = subprocess.run([sys.executable, *map(str, words)], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 0, ended.stderr
+    assert list(read_report(tmp_path / "out")) == [(NAMES[0], "missing")]
+
+
 @pytest.mark.parametrize(
     "kind, damage",
     [

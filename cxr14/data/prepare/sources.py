@@ -183,10 +183,11 @@ def find_origins(source: Path, side: int) -> list[Origin]:
             no size tells apart.
     """
     files = [Path(folder) / name for folder, name in _walk(source)] if source.is_dir() else [source]
-    archives = [path for path in files if path.name.endswith(_ARCHIVE_SUFFIXES)]
+    # Regular files only: opening a named pipe would wait for ever.
+    archives = [path for path in files if path.name.endswith(_ARCHIVE_SUFFIXES) and path.is_file()]
     paths: dict[str, list[Path]] = {}
     for path in files:
-        if name := _image_name(path.name):
+        if (name := _image_name(path.name)) and path.is_file():
             paths.setdefault(name, []).append(path)
     origins: list[Origin] = [Files({name: _the_one_meant(copies, side) for name, copies in paths.items()})]
     for path in tqdm(archives, desc="listing", unit=" archives", disable=not archives):
