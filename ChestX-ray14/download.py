@@ -10,7 +10,7 @@ also be brought there by hand: when something cannot be had, it prints from wher
 """
 
 from cxr14 import script
-from cxr14.settings import DownloadSettings
+from cxr14.data_settings import DownloadSettings
 
 # Edit these, or override any of them.
 SOURCE = "huggingface"

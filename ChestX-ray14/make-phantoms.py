@@ -10,7 +10,7 @@ run can be resumed with the same command.
 """
 
 from cxr14 import script
-from cxr14.settings import PhantomSettings
+from cxr14.data_settings import PhantomSettings
 
 # Edit these, or override any of them: python make-phantoms.py --count 500
 OUT = "phantoms"  # apart from images/, so that synthetic and real radiographs never mix

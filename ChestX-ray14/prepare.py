@@ -9,7 +9,7 @@ core-minutes and 7.3 GB. It can be stopped at any moment; the same command goes 
 """
 
 from cxr14 import script
-from cxr14.settings import PrepareSettings
+from cxr14.data_settings import PrepareSettings
 
 # Edit these, or override any of them: python prepare.py --size 128 --split patient
 SOURCE = "archives"  # where download.py puts the archives

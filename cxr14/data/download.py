@@ -6,9 +6,9 @@ from pathlib import Path
 from huggingface_hub import DryRunFileInfo, hf_hub_download
 
 from cxr14.data.fetch import RemoteFile, fetch, missing_bytes
+from cxr14.data_settings import DownloadSettings
 from cxr14.errors import InputError
 from cxr14.files import require_space
-from cxr14.settings import DownloadSettings
 
 # The key in the link, the size in bytes and the MD5 of images_001 … images_012, as NIH publishes them.
 _NIH_ARCHIVES = (

@@ -1,9 +1,9 @@
 """What make-phantoms.py does: draw a set of synthetic radiographs, or a sheet of examples."""
 
+from cxr14.data_settings import PhantomSettings
 from cxr14.phantom.dataset import write_set
 from cxr14.phantom.difficulty import difficulty_of
 from cxr14.phantom.sheet import save_examples
-from cxr14.settings import PhantomSettings
 
 
 def make_phantoms(settings: PhantomSettings) -> None:

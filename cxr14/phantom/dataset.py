@@ -23,12 +23,12 @@ from tqdm import tqdm
 
 from cxr14.data.boxes import BOX_NAMES
 from cxr14.data.kinds import SYNTHETIC_PREFIX
+from cxr14.data_settings import PhantomSettings
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS, NO_FINDING
 from cxr14.phantom.difficulty import Difficulty, difficulty_of
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
-from cxr14.settings import PhantomSettings
 
 GENERATOR = 2  # goes up when the same seed gives other images or labels; no folder mixes two versions
 SETTINGS_FILE = "settings.json"

@@ -3,8 +3,8 @@
 import dataclasses
 from dataclasses import dataclass
 
+from cxr14.data_settings import PhantomFactor, PhantomSettings
 from cxr14.script import Fraction, check_ranges
-from cxr14.settings import PhantomFactor, PhantomSettings
 
 
 @dataclass(frozen=True, kw_only=True)

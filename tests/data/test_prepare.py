@@ -23,8 +23,9 @@ from cxr14 import script as script_entry
 from cxr14.data import image_lists, images, splits
 from cxr14.data.prepare import command, store
 from cxr14.data.store_files import open_store
+from cxr14.data_settings import PrepareSettings
 from cxr14.findings import FINDINGS, NO_FINDING
-from cxr14.settings import ROOT, PrepareSettings
+from cxr14.settings import ROOT
 from tests.conftest import run_python
 from tests.nih_folder import (
     findings_of,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from cxr14.data_settings import PhantomSettings
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
 from cxr14.phantom import acquisition
@@ -18,7 +19,6 @@ from cxr14.phantom.prevalence import CORRELATIONS, add_label_noise, prevalence
 from cxr14.phantom.radiograph import draw_findings, render
 from cxr14.phantom.signs import DRAW, RESHAPE, Sign
 from cxr14.script import check_ranges
-from cxr14.settings import PhantomSettings
 
 NO_FINDINGS = np.zeros(14, dtype=bool)
 NOISELESS = Difficulty(noise=0.0)

@@ -16,9 +16,9 @@ from cxr14.data.prepare import problems
 from cxr14.data.prepare.medmnist import MedMnist
 from cxr14.data.prepare.packing import pack
 from cxr14.data.prepare.sources import Origin, find_origins
+from cxr14.data_settings import PrepareSettings
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
-from cxr14.settings import PrepareSettings
 
 _INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
 _CORES = os.cpu_count() or 1
