@@ -1,14 +1,17 @@
-"""Speed and honesty of the intervals: how fast patients are resampled, how often an interval holds truth.
+"""Speed and coverage of the confidence intervals: how often they contain the truth where it is known.
 
     python -m benchmarks.intervals
 
-Leaves benchmarks/results/intervals-cpu.json; about a minute on 2 cores. The loop over scikit-learn's
-roc_auc_score that the speed is compared with runs over a part of the resamples in the same process, and its
-time is scaled up.
+Leaves benchmarks/results/intervals-cpu.json; about 5 minutes of one core. Coverage is simulated in lists of
+250 patients with 2 to 5 radiographs each, of whom 2 to 50 have the finding, and percentiles of the same
+resamples are measured for comparison. The loop over scikit-learn's roc_auc_score that the speed is compared
+with covers a part of the resamples in the same process, and its time is scaled up.
 """
 
 import resource
 import time
+from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -18,17 +21,28 @@ from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
 
 from benchmarks.common import Settings, keep_result
-from cxr14.evaluation.bootstrap import LEVEL, RESAMPLES, Resamples, bootstrap_auroc, paired_difference
+from cxr14.evaluation.bootstrap import bootstrap_auroc, bootstrap_average_precision, paired_difference
 from cxr14.evaluation.delong import delong_interval
+from cxr14.evaluation.intervals import LEVEL
+from cxr14.evaluation.resamples import Resamples
+from cxr14.settings import RESAMPLES
 
 # NIH's official test list; the shares of its 14 findings are those among all radiographs of the release.
 RADIOGRAPHS, PATIENTS = 25_596, 2_797
 SHARES = (0.103, 0.025, 0.119, 0.177, 0.052, 0.056, 0.013, 0.047, 0.042, 0.021, 0.022, 0.015, 0.030, 0.002)
 LOOPED = 20  # resamples that the loop is measured on
 
-SETS = 500
-SET_PATIENTS = 200
-SEPARATIONS = (0.8, 1.2, 1.6)  # of positives' and negatives' mean scores: AUROC .71, .80, .87
+LISTS = 1000
+PATIENTS_OF_A_LIST = 250
+POSITIVE_PATIENTS = (2, 5, 10, 20, 50)
+# Distance of the mean scores of positives and negatives: AUROC .71, .85, .955 and .99.
+SEPARATIONS = (0.8, 1.47, 2.4, 3.3)
+SHARE_OF_PATIENT = 0.5  # of the variance of a score, shared by a patient's radiographs
+SHARE_OF_NETWORK = 0.25  # of the variance of a score, not shared by two networks
+POSITIVE_RADIOGRAPHS = 0.6  # of a patient with the finding; at least one
+
+MEANS_OF_LISTS = 400
+PATIENTS_OF_MEANS = (60, 100, 250, 1000)
 
 
 def nih_like_list(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -43,48 +57,148 @@ def nih_like_list(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
-def simulated_set(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Return labels, scores of two equally good networks, and patients, whose true AUROCs are known.
+@dataclass(frozen=True)
+class Simulated:
+    """Many lists that share their patients, as the columns of one; a column is a finding to the bootstrap."""
 
-    A patient has 1 to 8 radiographs, which mostly agree in a finding, and the two networks see much the same
-    in them: scores share a part of the patient and a part of the radiograph. Scores of different patients
-    are normal with variance 1, so a positive outscores a negative with probability Phi(separation / sqrt 2).
+    labels: np.ndarray
+    """(N, lists) bool."""
+    ours: np.ndarray
+    """(N, lists) scores of a network."""
+    theirs: np.ndarray
+    """(N, lists) scores of another one, which is as good."""
+    patients: np.ndarray
+    """(N,)"""
+    separation: float
+
+    @property
+    def auroc(self) -> float:
+        """The true AUROC, of radiographs of different patients."""
+        return float(norm.cdf(self.separation / np.sqrt(2)))
+
+    @property
+    def average_precision(self) -> float:
+        """The true average precision, at the prevalence of the lists."""
+        recall = (np.arange(100_000) + 0.5) / 100_000
+        false = norm.sf(norm.isf(recall) + self.separation)
+        prevalence = self.labels.mean()
+        return float(np.mean(prevalence * recall / (prevalence * recall + (1 - prevalence) * false)))
+
+
+def simulate(positive_patients: int, separation: float, lists: int, seed: int) -> Simulated:
+    """Draw lists in which so many patients have the finding.
+
+    Args:
+        positive_patients: in each list.
+        separation: of the mean scores of positive and negative radiographs, in standard deviations.
+        lists: how many.
+        seed: of the draw.
     """
     draw = np.random.default_rng(seed)
-    patients = np.repeat(np.arange(SET_PATIENTS), draw.integers(1, 9, SET_PATIENTS))
-    findings = len(SEPARATIONS)
-    leaning = draw.beta(0.3, 1.2, (SET_PATIENTS, findings))[patients]  # a fifth is positive
-    labels = draw.random(leaning.shape) < leaning
-    of_patient, of_radiograph, ours, theirs = draw.normal(size=(4, *labels.shape))
-    of_patient = of_patient[patients]  # the first rows, one for each patient
-    shared = np.sqrt(0.5) * of_patient + np.sqrt(0.3) * of_radiograph + labels * SEPARATIONS
-    return labels, shared + np.sqrt(0.2) * ours, shared + np.sqrt(0.2) * theirs, patients
+    sizes = draw.integers(2, 6, PATIENTS_OF_A_LIST)
+    patients = np.repeat(np.arange(PATIENTS_OF_A_LIST), sizes)
+    first = np.cumsum(sizes) - sizes
+    ranks = draw.random((PATIENTS_OF_A_LIST, lists)).argsort(axis=0).argsort(axis=0)
+    chosen = ranks < positive_patients  # (patients, lists)
+    labels = chosen[patients] & (draw.random((len(patients), lists)) < POSITIVE_RADIOGRAPHS)
+    labels[first] |= chosen & ~np.logical_or.reduceat(labels, first)
+    of_patient = draw.normal(size=chosen.shape)[patients]
+    of_radiograph, ours, theirs = draw.normal(size=(3, *labels.shape))
+    shared = np.sqrt(SHARE_OF_PATIENT) * of_patient + separation * labels
+    shared += np.sqrt(1 - SHARE_OF_PATIENT - SHARE_OF_NETWORK) * of_radiograph
+    own = np.sqrt(SHARE_OF_NETWORK)
+    return Simulated(labels, shared + own * ours, shared + own * theirs, patients, separation)
 
 
-def coverage(sets: int = SETS) -> dict[str, float]:
-    """Return how often the intervals hold the truth, for the patients' bootstrap and for simpler ones."""
-    truth = norm.cdf(np.array(SEPARATIONS) / np.sqrt(2))
-    held: dict[str, list[float]] = {}
-    for seed in tqdm(range(sets), desc="coverage", unit="set"):
-        labels, ours, theirs, patients = simulated_set(seed)
-        resamples = Resamples(patients, seed=seed)
-        first, second = (bootstrap_auroc(labels, scores, resamples) for scores in (ours, theirs))
-        each_alone = bootstrap_auroc(labels, ours, Resamples(np.arange(len(patients)), 200, seed))
-        for name, true, (_, low, high, *_) in (
-            ("patients resampled, a finding", truth, first.interval()),
-            ("patients resampled, macro", truth.mean(), first.macro().interval()),
-            ("patients resampled, paired difference, a finding", 0, paired_difference(first, second)),
-            (
-                "patients resampled, paired macro difference",
-                0,
-                paired_difference(first.macro(), second.macro()),
-            ),
-            ("radiographs resampled, a finding", truth, each_alone.interval()),
-            ("DeLong, a finding", truth, delong_interval(labels, ours)),
-            ("DeLong summed by patient, a finding", truth, delong_interval(labels, ours, patients)),
+def coverage(
+    positive_patients: int, separation: float, lists: int = LISTS, seed: int = 0
+) -> dict[str, float]:
+    """Return shares of intervals that contain the truth, and their mean widths.
+
+    Args:
+        positive_patients: in each list.
+        separation: as in `simulate`.
+        lists: how many are simulated.
+        seed: of lists and resamples.
+    """
+    simulated = simulate(positive_patients, separation, lists, seed)
+    labels, ours = simulated.labels, simulated.ours
+    resamples = Resamples(simulated.patients, seed=seed)
+    first, second = (bootstrap_auroc(labels, scores, resamples) for scores in (ours, simulated.theirs))
+    precision = bootstrap_average_precision(labels, ours, resamples)
+    auroc, ap = simulated.auroc, simulated.average_precision
+    difference = paired_difference(first, second)
+    gaps = first.draws - second.draws
+    figures = {"positive patients": positive_patients, "true AUROC": auroc, "true average precision": ap}
+    for name, (low, high), truth in (
+        ("AUROC", first.interval()[1:], auroc),
+        ("AUROC, percentiles", percentiles(first.draws), auroc),
+        ("AUROC, DeLong by patient", delong_interval(labels, ours, simulated.patients)[1:], auroc),
+        ("average precision", precision.interval()[1:], ap),
+        ("average precision, percentiles", percentiles(precision.draws), ap),
+        ("difference of AUROC", difference[1:3], 0),
+        ("difference of AUROC, percentiles", percentiles(gaps), 0),
+    ):
+        figures[f"{name}: contains the truth"] = contains(low, high, truth)
+        figures[f"{name}: mean width"] = float(np.nanmean(high - low))
+    figures["difference of AUROC: p below 0.05"] = float(np.mean(difference.p_value < 1 - LEVEL))
+    return figures
+
+
+def coverage_of_means(patients: int, lists: int = MEANS_OF_LISTS) -> dict[str, float]:
+    """Return shares of intervals of the mean over 14 findings, and of its difference, that contain the truth.
+
+    The findings have the shares of NIH's release, so that some are absent and some have one or two patients;
+    findings and scores of a patient are correlated over findings too.
+
+    Args:
+        patients: in each list.
+        lists: how many are simulated.
+    """
+    separations = np.linspace(0.8, 2.4, len(SHARES))
+    truths = norm.cdf(separations / np.sqrt(2))
+    contained: dict[str, list[bool]] = {}
+    for seed in tqdm(range(lists), desc=f"means, {patients} patients", unit="list"):
+        draw = np.random.default_rng([patients, seed])
+        of_patient = np.repeat(np.arange(patients), draw.integers(2, 6, patients))
+        labels = _correlated(draw, of_patient, 0.7) > norm.isf(np.array(SHARES))
+        shared = np.sqrt(1 - SHARE_OF_NETWORK) * _correlated(draw, of_patient, 0.6) + labels * separations
+        own = np.sqrt(SHARE_OF_NETWORK) * draw.normal(size=(2, *labels.shape))
+        resamples = Resamples(of_patient, 400, seed)
+        first, second = (bootstrap_auroc(labels, shared + each, resamples) for each in own)
+        defined = ~np.isnan(first.values)
+        truth = truths[defined].mean()
+        mean, difference = first.macro().interval(), paired_difference(first.macro(), second.macro())
+        of_draws = percentiles(first.draws[:, defined].mean(axis=1))
+        for name, low, high, true in (
+            ("mean AUROC", mean.low, mean.high, truth),
+            ("mean AUROC, percentiles", *of_draws, truth),
+            ("difference of the mean AUROC", difference.low, difference.high, 0),
         ):
-            held.setdefault(name, []).append(float(np.mean((low <= true) & (true <= high))))
-    return {name: float(np.mean(shares)) for name, shares in held.items()}
+            contained.setdefault(name, []).append(contains(low, high, true))
+    shares = {f"{name}: contains the truth": float(np.mean(each)) for name, each in contained.items()}
+    return {"patients": patients} | shares
+
+
+def _correlated(draw: np.random.Generator, patients: np.ndarray, share: float) -> np.ndarray:
+    """Return (N, findings) standard normals; a share is the patient's, half is common to all findings."""
+    rows, findings = len(patients), len(SHARES)
+    people = patients[-1] + 1
+    of_patient = draw.normal(size=(people, 1)) + draw.normal(size=(people, findings))
+    of_radiograph = draw.normal(size=(rows, 1)) + draw.normal(size=(rows, findings))
+    return np.sqrt(share / 2) * of_patient[patients] + np.sqrt((1 - share) / 2) * of_radiograph
+
+
+def percentiles(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the percentile interval of draws, (R, ...); those without a value are left out."""
+    draws = np.where(np.isnan(draws).all(axis=0), 0, draws)
+    low, high = np.nanquantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2), axis=0)
+    return low, high
+
+
+def contains(low: np.ndarray, high: np.ndarray, truth: float) -> float:
+    """Return the share of intervals that contain the truth."""
+    return float(np.mean((low <= truth) & (truth <= high)))
 
 
 def speed() -> dict[str, float]:
@@ -117,11 +231,17 @@ def speed() -> dict[str, float]:
 
 def main(settings: Settings) -> None:
     """Measure, print and keep."""
+    cases = list(product(POSITIVE_PATIENTS, SEPARATIONS))
+    rows = [coverage(*case) for case in tqdm(cases, desc="coverage", unit="case")]
     figures = {
         "resamples, patients": [RESAMPLES, PATIENTS],
         "radiographs, findings": [RADIOGRAPHS, len(SHARES)],
         "speed": speed(),
-        f"coverage of {LEVEL:.0%} intervals over {SETS} simulated sets": coverage(),
+        "level": LEVEL,
+        "lists simulated for each row of findings": LISTS,
+        "findings": rows,
+        "lists simulated for each row of means": MEANS_OF_LISTS,
+        "means": [coverage_of_means(patients) for patients in PATIENTS_OF_MEANS],
     }
     keep_result(settings, "intervals", torch.device("cpu"), figures)
 
