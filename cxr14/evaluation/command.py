@@ -79,10 +79,10 @@ def _run(
         thresholds = calibration.choose_thresholds(
             answers[VALIDATION], settings.threshold_rule, settings.target_sensitivity
         )
-        temperatures = calibration.fit_temperatures(answers[VALIDATION])
+        calibrations = calibration.fit_calibrations(answers[VALIDATION])
         chosen = {
             "thresholds": thresholds.tolist(),
-            "temperatures": temperatures.tolist(),
+            "calibrations": [dataclasses.asdict(each) for each in calibrations],
             "threshold_rule": settings.threshold_rule,
             "target_sensitivity": settings.target_sensitivity,
             "crops": settings.crops,

@@ -1,4 +1,4 @@
-"""What a decision at a threshold comes to: the four outcomes, counted, and the figures made of them alone."""
+"""Confusion counts of decisions at a threshold, and accuracy, F1, sensitivity and specificity from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,51 +18,55 @@ class Confusion:
     true_negatives: np.ndarray
 
     def mapped(self, function: Callable[[np.ndarray], np.ndarray]) -> "Confusion":
-        """Return the four counts after the same function, say a sum, of each."""
+        """Return the four counts after applying one function, such as a sum, to each."""
         counts = (self.true_positives, self.false_positives, self.false_negatives, self.true_negatives)
         return Confusion(*(function(count) for count in counts))
 
     @property
     def accuracy(self) -> np.ndarray:
-        """Share of right decisions."""
-        right = self.true_positives + self.true_negatives
-        return ratio(right, right + self.false_positives + self.false_negatives)
+        """Share of correct decisions."""
+        correct = self.true_positives + self.true_negatives
+        return ratio(correct, correct + self.false_positives + self.false_negatives)
 
     @property
     def f1(self) -> np.ndarray:
-        """2 TP / (2 TP + FP + FN); 0 where no positive is found, NaN where there is none to find."""
+        """2 TP / (2 TP + FP + FN), the harmonic mean of precision and sensitivity; NaN without positives.
+
+        With positives of which none is found it is 0, as in scikit-learn. Without positives scikit-learn
+        returns 0 if a radiograph is called positive.
+        """
         errors = self.false_positives + self.false_negatives
         f1 = ratio(2 * self.true_positives, 2 * self.true_positives + errors)
         return np.where(self.true_positives + self.false_negatives > 0, f1, np.nan)
 
     @property
     def sensitivity(self) -> np.ndarray:
-        """Share of the positives that are found; NaN without positives."""
+        """True-positive rate; NaN without positives."""
         return ratio(self.true_positives, self.true_positives + self.false_negatives)
 
     @property
     def specificity(self) -> np.ndarray:
-        """Share of the negatives that are let be; NaN without negatives."""
+        """True-negative rate; NaN without negatives."""
         return ratio(self.true_negatives, self.true_negatives + self.false_positives)
 
 
 def outcomes(labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Confusion:
-    """Judge every single decision; a probability at or above the threshold is a yes.
+    """Return the outcome of every decision; a probability at or above the threshold is positive.
 
     Args:
         labels: (N, F), 0 or 1.
         probabilities: (N, F), 0 to 1.
-        thresholds: one for all findings, or (F,); NaN leaves a finding undecided, and its outcomes NaN.
+        thresholds: one for all findings, or (F,); NaN makes all outcomes of a finding NaN.
 
     Returns:
-        Four arrays (N, F), of which one is 1 and three are 0 wherever a decision falls.
+        Four arrays (N, F), of which one is 1 and three are 0.
     """
     positive, probabilities = checked(labels, probabilities)
     # A bare float would be rounded to the probabilities' float32 before it is compared.
     thresholds = np.broadcast_to(np.asarray(thresholds, dtype=np.float64), positive.shape[1:])
-    yes = probabilities >= thresholds
-    judged = Confusion(yes & positive, yes & ~positive, ~yes & positive, ~yes & ~positive)
-    return judged.mapped(lambda outcome: np.where(np.isnan(thresholds), np.float32(np.nan), outcome))
+    decided = probabilities >= thresholds
+    each = Confusion(decided & positive, decided & ~positive, ~decided & positive, ~decided & ~positive)
+    return each.mapped(lambda outcome: np.where(np.isnan(thresholds), np.float32(np.nan), outcome))
 
 
 def confusion(labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray) -> Confusion:
@@ -72,11 +76,11 @@ def confusion(labels: np.ndarray, probabilities: np.ndarray, thresholds: float |
 
 
 def checked(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels as (N, F) bool and scores as (N, F) floats after a look at both.
+    """Return labels as (N, F) bool and scores as (N, F) floats after checking both.
 
     Args:
         labels: (N, F), 0 or 1.
-        scores: (N, F), any finite numbers; a greater one speaks for the finding.
+        scores: (N, F), any finite numbers; a greater one makes the finding more likely.
 
     Raises:
         ValueError: the shapes differ or are not two-dimensional, or there is no row.

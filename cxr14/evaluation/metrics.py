@@ -1,8 +1,8 @@
-"""How well probabilities separate, decide and keep their word: one figure for each finding.
+"""Metrics of each finding: AUROC, average precision, calibration error, Brier score, decisions.
 
-Everywhere a column is a finding, a row a radiograph, and the findings are independent binary questions.
-A figure that a missing class leaves without meaning is NaN, never 0 or 1, and a mean over findings says how
-many it covers.
+In every array a column is a finding and a row a radiograph; the findings are independent binary questions. A
+metric that is undefined because a class is missing is NaN, never 0 or 1, and a mean over findings comes with
+the number of findings that it covers.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ from cxr14.evaluation.confusion import checked, confusion, ratio
 from cxr14.findings import FINDINGS
 
 STUDY_THRESHOLD = 0.5
-"""Where the study turns a probability into a decision."""
+"""Threshold of the study: a probability at or above it is a positive decision."""
 
 CALIBRATION_BINS = 15
 """Guo et al. 2017, "On Calibration of Modern Neural Networks", section 5."""
 
 
 def auroc(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return how often a positive scores above a negative, a tie counted half.
+    """Return the probability that a positive scores above a negative, ties counted half.
 
     Mann and Whitney 1947: (sum of the m positives' mid-ranks - m (m + 1) / 2) / (m n). Mid-ranks are halves
     of integers, so their sum is exact.
@@ -66,47 +66,15 @@ def average_precision(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return values
 
 
-def accuracy(
-    labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray = STUDY_THRESHOLD
-) -> np.ndarray:
-    """Return the share of right decisions, (F,); arguments as in `confusion`."""
-    return confusion(labels, probabilities, thresholds).accuracy
-
-
-def f1(
-    labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray = STUDY_THRESHOLD
-) -> np.ndarray:
-    """Return the harmonic mean of precision and sensitivity, (F,); arguments as in `confusion`.
-
-    With positives of which none is found it is 0, as in scikit-learn. Without any positive it is NaN;
-    scikit-learn says 0 there if a radiograph is called positive, and so holds the split against the network.
-    """
-    return confusion(labels, probabilities, thresholds).f1
-
-
-def sensitivity(
-    labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray = STUDY_THRESHOLD
-) -> np.ndarray:
-    """Return the share of positives found, (F,), NaN without positives; arguments as in `confusion`."""
-    return confusion(labels, probabilities, thresholds).sensitivity
-
-
-def specificity(
-    labels: np.ndarray, probabilities: np.ndarray, thresholds: float | np.ndarray = STUDY_THRESHOLD
-) -> np.ndarray:
-    """Return the share of negatives let be, (F,), NaN without negatives; arguments as in `confusion`."""
-    return confusion(labels, probabilities, thresholds).specificity
-
-
 def binned(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Sum up radiographs, probabilities and positives in equal bins of probability.
+    """Return sums of radiographs, probabilities and positives in equal bins of probability.
 
     Args:
         labels: (N, F), 0 or 1.
         probabilities: (N, F), 0 to 1.
-        bins: how many; each holds its lower edge, the last also its upper one.
+        bins: how many; each contains its lower edge, the last also its upper one.
 
     Returns:
         Three (bins, F): number of radiographs, sum of their probabilities, number of positives.
@@ -116,7 +84,7 @@ def binned(
     """
     positive, probabilities = checked(labels, probabilities)
     if probabilities.min() < 0 or probabilities.max() > 1:
-        raise InputError("a probability lies outside 0 to 1; logits were handed over in its place.")
+        raise InputError("a probability lies outside 0 to 1; give probabilities, not logits.")
     findings = positive.shape[1]
     inner_edges = np.linspace(0, 1, bins + 1)[1:-1]
     cell = np.searchsorted(inner_edges, probabilities.astype(np.float64), side="right") * findings
@@ -131,7 +99,7 @@ def binned(
 def expected_calibration_error(
     labels: np.ndarray, probabilities: np.ndarray, bins: int = CALIBRATION_BINS
 ) -> np.ndarray:
-    """Return how far stated probability and observed frequency lie apart, averaged over radiographs.
+    """Return the mean distance of predicted probability and observed frequency, over radiographs.
 
     Naeini et al. 2015, for one binary question: sum over bins of (n_b / N) |mean label - mean probability|.
 
@@ -143,8 +111,8 @@ def expected_calibration_error(
     Returns:
         (F,), 0 to 1.
     """
-    _, stated, observed = binned(labels, probabilities, bins)
-    return np.abs(observed - stated).sum(axis=0) / len(labels)
+    _, predicted, observed = binned(labels, probabilities, bins)
+    return np.abs(observed - predicted).sum(axis=0) / len(labels)
 
 
 def brier(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
@@ -162,7 +130,7 @@ def brier(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def macro(values: np.ndarray) -> tuple[float, int]:
-    """Return the plain mean over the findings that are defined, and how many these are.
+    """Return the unweighted mean over the findings that are defined, and their number.
 
     Args:
         values: (F,), NaN where undefined.
@@ -193,7 +161,7 @@ def undefined(values: np.ndarray, findings: Sequence[str] = FINDINGS) -> tuple[s
     return tuple(name for name, value in zip(findings, values, strict=True) if np.isnan(value))
 
 
-# The names that tables, files and plots show; they stand here alone.
+# The names in tables, files and plots, defined here only.
 Metric = Callable[[np.ndarray, np.ndarray], np.ndarray]
 AUROC = "AUROC"
 OF_PROBABILITIES: dict[str, Metric] = {
@@ -237,7 +205,7 @@ def table(
         decisions[AT_OPERATING_THRESHOLD] = thresholds
     for where, threshold in decisions.items():
         counts = confusion(labels, probabilities, threshold)
-        columns |= {f"{name} {where}": getattr(counts, figure) for name, figure in OF_DECISIONS.items()}
+        columns |= {f"{name} {where}": getattr(counts, key) for name, key in OF_DECISIONS.items()}
     return pd.DataFrame(columns, index=pd.Index(list(findings), name="finding"))
 
 
@@ -247,9 +215,9 @@ def means(per_finding: pd.DataFrame) -> pd.DataFrame:
     Args:
         per_finding: what `table` returns.
     """
-    figures = per_finding.drop(columns=[POSITIVES, NEGATIVES, OPERATING_THRESHOLD], errors="ignore")
+    columns = per_finding.drop(columns=[POSITIVES, NEGATIVES, OPERATING_THRESHOLD], errors="ignore")
     weights = per_finding[POSITIVES].to_numpy()
-    rows = {name: (*macro(values), _weighted(values.to_numpy(), weights)) for name, values in figures.items()}
+    rows = {name: (*macro(values), _weighted(values.to_numpy(), weights)) for name, values in columns.items()}
     return pd.DataFrame(rows, index=[MACRO, COVERED, WEIGHTED]).loc[[MACRO, WEIGHTED, COVERED]]
 
 

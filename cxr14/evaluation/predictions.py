@@ -1,7 +1,7 @@
 """What a network said about an image list, on disk: all that the statistics need, without the network.
 
 The file is a plain .npz: arrays and JSON text, never a pickle. It carries which split it was made on, so that
-what may only be chosen on validation can refuse anything else (cxr14/calibration.py).
+what may only be chosen on validation can refuse anything else (`evaluation.calibration`).
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 
 VALIDATION, TEST = SPLITS = ("val", "test")
-"""What a list is for; thresholds and temperatures are chosen on the first alone."""
+"""What a list is for; thresholds and calibration are chosen on the first only."""
 
 PREDICTIONS_FILE = "predictions-{split}.npz"
 """What a test script calls them in its folder of results."""
@@ -47,7 +47,7 @@ class Predictions:
     probabilities: np.ndarray
     """(N, F), 0 to 1, after averaging over crops: what every metric is measured on."""
     logits: np.ndarray
-    """(N, F), the logits of `probabilities`: what a temperature divides."""
+    """(N, F), the logits of `probabilities`, which a calibration takes."""
     split: str
     """"val" or "test"."""
     network: str

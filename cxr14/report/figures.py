@@ -138,7 +138,7 @@ def cost(results: SectionResults) -> Drawing | None:
 
 
 def reliability(results: SectionResults) -> Drawing:
-    """Draw observed against predicted probability over all findings, before and after the temperatures."""
+    """Draw observed against predicted probability over all findings, before and after calibration."""
     title = results.section.titled("Predicted probability and observed frequency")
     styles = style.arm_styles(results.section)
     validated = {
@@ -247,7 +247,7 @@ def _pooled(binned: calibration.Reliability) -> tuple[np.ndarray, np.ndarray, np
     """Return predicted and observed over all findings, and the number of predictions, of non-empty bins."""
     counts = binned.counts.sum(axis=1)
     is_filled = counts > 0
-    sums = (np.nansum(values * binned.counts, axis=1) for values in (binned.stated, binned.observed))
+    sums = (np.nansum(values * binned.counts, axis=1) for values in (binned.predicted, binned.observed))
     predicted, observed = (total[is_filled] / counts[is_filled] for total in sums)
     return predicted, observed, counts[is_filled]
 

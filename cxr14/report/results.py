@@ -26,16 +26,16 @@ AVERAGE_PRECISION = "average precision"
 
 @dataclass(frozen=True, eq=False)
 class Validated:
-    """Thresholds and temperatures chosen on the validation list, and their results on the test list."""
+    """Thresholds and calibrations chosen on the validation list, and their results on the test list."""
 
     thresholds: np.ndarray
     """(F,) operating thresholds by the run's own rule, 0 to 1; NaN where validation lacks a class."""
     decisions: dict[str, Bootstrapped]
     """Sensitivity, specificity, accuracy and F1 at these thresholds, by their names in `metrics`."""
-    temperatures: np.ndarray
-    """(F,), above 0; NaN where validation lacks a class."""
+    calibrations: tuple[calibration.Calibration, ...]
+    """Of the F findings."""
     calibrated: np.ndarray
-    """(N, F) probabilities on the test list after division by the temperatures."""
+    """(N, F) calibrated probabilities on the test list."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,12 +166,12 @@ def _measure(run: Run, draws: Resamples) -> RunResults:
 
 def _validate(run: Run, draws: Resamples) -> Validated:
     thresholds = calibration.choose_thresholds(run.val, run.threshold_rule, run.target_sensitivity)
-    temperatures = calibration.fit_temperatures(run.val)
+    calibrations = calibration.fit_calibrations(run.val)
     return Validated(
         thresholds,
         bootstrap_decisions(run.test.labels, run.test.probabilities, thresholds, draws),
-        temperatures,
-        calibration.at_temperatures(run.test.logits, temperatures),
+        calibrations,
+        calibration.calibrated(run.test.logits, calibrations),
     )
 
 

@@ -1,8 +1,11 @@
 """The tables with a row for each run: all metrics, decisions, calibration, origin."""
 
+from typing import get_args
+
 import numpy as np
 
 from cxr14.evaluation import metrics
+from cxr14.evaluation.calibration import Method
 from cxr14.report.formatting import ABSENT, figure, readable, rule_text, span
 from cxr14.report.main_tables import FINDING, MEAN
 from cxr14.report.results import RunResults, SectionResults
@@ -69,7 +72,7 @@ def operating_table(results: SectionResults, measured: RunResults) -> Table:
 
 
 def calibration_table(results: SectionResults) -> Table:
-    """Return calibration errors before and after division by the temperatures, means over findings."""
+    """Return calibration errors before and after calibration, means over findings, and the methods chosen."""
     rows = []
     for run, measured in results.runs.items():
         if measured.validated is None:
@@ -78,12 +81,14 @@ def calibration_table(results: SectionResults) -> Table:
         for metric in (metrics.expected_calibration_error, metrics.brier):
             for probabilities in (run.test.probabilities, measured.validated.calibrated):
                 cells.append(Cell(figure(metrics.macro(metric(run.test.labels, probabilities))[0], 4)))
-        fitted = measured.validated.temperatures[~np.isnan(measured.validated.temperatures)]
-        ends = (fitted.min(), fitted.max()) if len(fitted) else (None, None)
-        rows.append(cells + [Cell(figure(end, 2)) for end in ends])
-    groups = ("Expected calibration error", "Brier score", "Temperatures")
-    heads = (("before", "after"), ("before", "after"), ("least", "greatest"))
-    columns = [Column(head, group) for group, pair in zip(groups, heads, strict=True) for head in pair]
+        methods = [each.method for each in measured.validated.calibrations]
+        rows.append(cells + [Cell(str(methods.count(method))) for method in get_args(Method)])
+    columns = [
+        Column(head, group)
+        for group in ("Expected calibration error", "Brier score")
+        for head in ("before", "after")
+    ]
+    columns += [Column(method, "Findings calibrated by") for method in get_args(Method)]
     return Table(
         results.section.titled("Calibration of the probabilities"),
         [Column("Run", numeric=False), *columns],

@@ -12,6 +12,7 @@ from sklearn import metrics as reference
 
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
+from cxr14.evaluation.confusion import confusion
 from cxr14.evaluation.predictions import Predictions, require_same_radiographs
 from cxr14.findings import FINDINGS
 
@@ -42,7 +43,7 @@ def equal(ours, theirs, tolerance):
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance, equal_nan=True)
 
 
-def test_the_cases_hold_ties_and_missing_classes():
+def test_cases_contain_ties_and_missing_classes():
     one_class = ties = 0
     for case in CASES:
         labels, scores = drawn(case)
@@ -68,15 +69,11 @@ def test_decisions_equal_scikit_learn(thresholds):
         some = lambda y: y.any()  # noqa: E731
         others = lambda y: not y.all()  # noqa: E731
         recall_of_0 = lambda y, s: reference.recall_score(y, s, pos_label=0)  # noqa: E731
-        arguments = (labels, probabilities, thresholds)
-        equal(
-            metrics.accuracy(*arguments),
-            by_column(reference.accuracy_score, labels, said, lambda y: True),
-            1e-9,
-        )
-        equal(metrics.f1(*arguments), by_column(reference.f1_score, labels, said, some), 1e-9)
-        equal(metrics.sensitivity(*arguments), by_column(reference.recall_score, labels, said, some), 1e-9)
-        equal(metrics.specificity(*arguments), by_column(recall_of_0, labels, said, others), 1e-9)
+        counts = confusion(labels, probabilities, thresholds)
+        equal(counts.accuracy, by_column(reference.accuracy_score, labels, said, lambda y: True), 1e-9)
+        equal(counts.f1, by_column(reference.f1_score, labels, said, some), 1e-9)
+        equal(counts.sensitivity, by_column(reference.recall_score, labels, said, some), 1e-9)
+        equal(counts.specificity, by_column(recall_of_0, labels, said, others), 1e-9)
 
 
 def test_calibration_figures_equal_a_plain_recomputation():
@@ -101,7 +98,7 @@ def test_calibration_figures_equal_a_plain_recomputation():
         equal(metrics.expected_calibration_error(labels, probabilities, bins), expected, 1e-9)
 
 
-def test_auroc_sees_order_alone():
+def test_auroc_depends_on_order_only():
     labels, scores = drawn(7)
     value = metrics.auroc(labels, scores)
     equal(metrics.auroc(labels, 3 * np.exp(scores.astype(np.float64)) - 5), value, 0)
@@ -116,15 +113,17 @@ def test_integer_scores_and_many_rows():
     equal(metrics.auroc(labels, scores), [reference.roc_auc_score(labels, scores)], 1e-12)
 
 
-def test_a_nan_threshold_leaves_its_finding_undefined():
+def test_nan_threshold_leaves_its_finding_undefined():
     labels, probabilities = drawn(3)
-    for figure in (metrics.accuracy, metrics.f1, metrics.sensitivity, metrics.specificity):
-        values = figure(labels, probabilities, np.array([0.5, np.nan, 0.5]))
+    counts = confusion(labels, probabilities, np.array([0.5, np.nan, 0.5]))
+    everywhere = confusion(labels, probabilities, 0.5)
+    for name in metrics.OF_DECISIONS.values():
+        values = getattr(counts, name)
         assert np.isnan(values[1])
-        equal(values[[0, 2]], figure(labels, probabilities)[[0, 2]], 0)
+        equal(values[[0, 2]], getattr(everywhere, name)[[0, 2]], 0)
 
 
-def test_means_say_what_they_leave_out():
+def test_means_count_the_findings_that_they_cover():
     assert metrics.macro(np.array([0.5, np.nan, 1.0])) == (0.75, 2)
     mean, covered = metrics.macro(np.array([np.nan, np.nan]))
     assert np.isnan(mean) and covered == 0
@@ -134,7 +133,7 @@ def test_means_say_what_they_leave_out():
     assert metrics.undefined(np.array([0.5, np.nan]), ["Mass", "Hernia"]) == ("Hernia",)
 
 
-def test_the_table_holds_every_metric_beside_its_counts():
+def test_table_has_every_metric_and_the_counts():
     draw = np.random.default_rng(1)
     labels = (draw.random((60, 14)) < 0.3).astype(np.uint8)
     labels[:, 13] = 0
@@ -144,10 +143,10 @@ def test_the_table_holds_every_metric_beside_its_counts():
     assert list(table.index) == list(FINDINGS)
     assert (table[metrics.POSITIVES] + table[metrics.NEGATIVES] == 60).all()
     equal(table[metrics.AUROC], metrics.auroc(labels, probabilities), 0)
-    equal(table["F1 at 0.5"], metrics.f1(labels, probabilities), 0)
+    equal(table["F1 at 0.5"], confusion(labels, probabilities, 0.5).f1, 0)
     equal(
         table["sensitivity at the operating threshold"],
-        metrics.sensitivity(labels, probabilities, thresholds),
+        confusion(labels, probabilities, thresholds).sensitivity,
         0,
     )
     assert metrics.undefined(table[metrics.AUROC]) == ("Hernia",)
@@ -168,12 +167,12 @@ def test_the_table_holds_every_metric_beside_its_counts():
         ([[1], [0]], [[3.0], [0.2]], "outside 0 to 1"),
     ],
 )
-def test_what_cannot_be_measured_is_refused(labels, probabilities, sentence):
+def test_invalid_labels_and_probabilities_raise_input_error(labels, probabilities, sentence):
     with pytest.raises(InputError, match=sentence):
         metrics.table(np.array(labels), np.array(probabilities), findings=["Mass"])
 
 
-def test_shapes_that_do_not_fit_are_a_programmers_error():
+def test_mismatched_shapes_raise_value_error():
     for labels, scores in [((3, 2), (3, 1)), ((3,), (3,)), ((0, 2), (0, 2))]:
         with pytest.raises(ValueError, match="must both be"):
             metrics.auroc(np.zeros(labels), np.zeros(scores))
@@ -267,8 +266,8 @@ def test_networks_are_compared_on_one_list_only():
             require_same_radiographs(ours, some_predictions(network="3-CheXNet", **changes))
 
 
-@pytest.mark.parametrize("room", ["metrics", "predictions", "bootstrap", "delong", "calibration"])
-def test_the_statistics_do_without_torch(room):
+@pytest.mark.parametrize("module", ["metrics", "predictions", "seeds", "delong", "calibration"])
+def test_statistics_import_without_torch(module):
     code = f"""
 import sys
 class NoTorch:
@@ -276,6 +275,6 @@ class NoTorch:
         if name.partition(".")[0] == "torch":
             raise ImportError(name)
 sys.meta_path.insert(0, NoTorch())
-import cxr14.evaluation.{room}
+import cxr14.evaluation.{module}
 """
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
