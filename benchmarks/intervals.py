@@ -37,6 +37,9 @@ PATIENTS_OF_A_LIST = 250
 POSITIVE_PATIENTS = (2, 5, 10, 20, 50)
 # Distance of the mean scores of positives and negatives: AUROC .71, .85, .955 and .99.
 SEPARATIONS = (0.8, 1.47, 2.4, 3.3)
+# A less favourable shape: a share of the positive patients scores much like negatives, the others far above.
+ATYPICAL, ATYPICAL_SEPARATIONS = 0.4, (2.7, 0.2)
+WEAKER = 0.4  # by so much is the separation of the weaker network lower
 SHARE_OF_PATIENT = 0.5  # of the variance of a score, shared by a patient's radiographs
 SHARE_OF_NETWORK = 0.25  # of the variance of a score, not shared by two networks
 POSITIVE_RADIOGRAPHS = 0.6  # of a patient with the finding; at least one
@@ -67,30 +70,36 @@ class Simulated:
     """(N, lists) scores of a network."""
     theirs: np.ndarray
     """(N, lists) scores of another one, which is as good."""
+    weaker: np.ndarray
+    """(N, lists) scores of a network that separates less."""
     patients: np.ndarray
     """(N,)"""
-    separation: float
+    separations: tuple[float, float]
+    """Of typical and of atypical positive patients."""
 
-    @property
-    def auroc(self) -> float:
-        """The true AUROC, of radiographs of different patients."""
-        return float(norm.cdf(self.separation / np.sqrt(2)))
+    def auroc(self, weaker: bool = False) -> float:
+        """Return the true AUROC, of radiographs of different patients."""
+        shift = WEAKER if weaker else 0
+        typical, atypical = (norm.cdf((each - shift) / np.sqrt(2)) for each in self.separations)
+        return float((1 - ATYPICAL) * typical + ATYPICAL * atypical)
 
-    @property
     def average_precision(self) -> float:
-        """The true average precision, at the prevalence of the lists."""
-        recall = (np.arange(100_000) + 0.5) / 100_000
-        false = norm.sf(norm.isf(recall) + self.separation)
+        """Return the true average precision, at the prevalence of the lists."""
+        cuts = np.linspace(12, -8, 200_001)
+        typical, atypical = (norm.sf(cuts - each) for each in self.separations)
+        recall = (1 - ATYPICAL) * typical + ATYPICAL * atypical
         prevalence = self.labels.mean()
-        return float(np.mean(prevalence * recall / (prevalence * recall + (1 - prevalence) * false)))
+        true, false = prevalence * recall, (1 - prevalence) * norm.sf(cuts)
+        return float(np.sum(np.diff(recall) * (true / (true + false))[1:]))
 
 
-def simulate(positive_patients: int, separation: float, lists: int, seed: int) -> Simulated:
+def simulate(positive_patients: int, separations: tuple[float, float], lists: int, seed: int) -> Simulated:
     """Draw lists in which so many patients have the finding.
 
     Args:
         positive_patients: in each list.
-        separation: of the mean scores of positive and negative radiographs, in standard deviations.
+        separations: of the mean scores of positive and negative radiographs, in standard deviations, for
+            typical and for atypical positive patients.
         lists: how many.
         seed: of the draw.
     """
@@ -104,32 +113,40 @@ def simulate(positive_patients: int, separation: float, lists: int, seed: int) -
     labels[first] |= chosen & ~np.logical_or.reduceat(labels, first)
     of_patient = draw.normal(size=chosen.shape)[patients]
     of_radiograph, ours, theirs = draw.normal(size=(3, *labels.shape))
-    shared = np.sqrt(SHARE_OF_PATIENT) * of_patient + separation * labels
+    is_atypical = (draw.random(chosen.shape) < ATYPICAL)[patients]
+    shared = np.sqrt(SHARE_OF_PATIENT) * of_patient + np.where(is_atypical, *separations[::-1]) * labels
     shared += np.sqrt(1 - SHARE_OF_PATIENT - SHARE_OF_NETWORK) * of_radiograph
     own = np.sqrt(SHARE_OF_NETWORK)
-    return Simulated(labels, shared + own * ours, shared + own * theirs, patients, separation)
+    ours, theirs = shared + own * ours, shared + own * theirs
+    return Simulated(labels, ours, theirs, theirs - WEAKER * labels, patients, separations)
 
 
 def coverage(
-    positive_patients: int, separation: float, lists: int = LISTS, seed: int = 0
+    positive_patients: int, separations: tuple[float, float], lists: int = LISTS, seed: int = 0
 ) -> dict[str, float]:
     """Return shares of intervals that contain the truth, and their mean widths.
 
     Args:
         positive_patients: in each list.
-        separation: as in `simulate`.
+        separations: as in `simulate`.
         lists: how many are simulated.
         seed: of lists and resamples.
     """
-    simulated = simulate(positive_patients, separation, lists, seed)
+    simulated = simulate(positive_patients, separations, lists, seed)
     labels, ours = simulated.labels, simulated.ours
     resamples = Resamples(simulated.patients, seed=seed)
     first, second = (bootstrap_auroc(labels, scores, resamples) for scores in (ours, simulated.theirs))
     precision = bootstrap_average_precision(labels, ours, resamples)
-    auroc, ap = simulated.auroc, simulated.average_precision
+    auroc, ap = simulated.auroc(), simulated.average_precision()
     difference = paired_difference(first, second)
+    weaker = bootstrap_auroc(labels, simulated.weaker, resamples)
     gaps = first.draws - second.draws
-    figures = {"positive patients": positive_patients, "true AUROC": auroc, "true average precision": ap}
+    figures = {
+        "positive patients": positive_patients,
+        "normal": separations[0] == separations[1],
+        "true AUROC": auroc,
+        "true average precision": ap,
+    }
     for name, (low, high), truth in (
         ("AUROC", first.interval()[1:], auroc),
         ("AUROC, percentiles", percentiles(first.draws), auroc),
@@ -137,6 +154,11 @@ def coverage(
         ("average precision", precision.interval()[1:], ap),
         ("average precision, percentiles", percentiles(precision.draws), ap),
         ("difference of AUROC", difference[1:3], 0),
+        (
+            "difference of AUROC, unequal networks",
+            paired_difference(first, weaker)[1:3],
+            auroc - simulated.auroc(weaker=True),
+        ),
         ("difference of AUROC, percentiles", percentiles(gaps), 0),
     ):
         figures[f"{name}: contains the truth"] = contains(low, high, truth)
@@ -231,7 +253,8 @@ def speed() -> dict[str, float]:
 
 def main(settings: Settings) -> None:
     """Measure, print and keep."""
-    cases = list(product(POSITIVE_PATIENTS, SEPARATIONS))
+    shapes = [*((each, each) for each in SEPARATIONS), ATYPICAL_SEPARATIONS]
+    cases = list(product(POSITIVE_PATIENTS, shapes))
     rows = [coverage(*case) for case in tqdm(cases, desc="coverage", unit="case")]
     figures = {
         "resamples, patients": [RESAMPLES, PATIENTS],

@@ -228,18 +228,23 @@ def interval_speed() -> str:
     return markdown((f"{machine['cores']} cores, {machine['device']}", "measured", "goal"), rows)
 
 
-def interval_coverage() -> str:
-    """Return how often the intervals contain the truth, by the number of patients with the finding."""
+def interval_coverage(normal: bool) -> str:
+    """Return how often the intervals contain the truth, by the number of patients with the finding.
+
+    Args:
+        normal: whether the scores of positives are normal, or a mixture of two normals.
+    """
     found = _result("intervals")["findings"]
-    names = ("AUROC", "AUROC, percentiles", "difference of AUROC", "average precision")
+    names = ("AUROC", "AUROC, percentiles", "difference of AUROC", "difference of AUROC, unequal networks")
+    names += ("average precision",)
     rows = []
     for count in dict.fromkeys(row["positive patients"] for row in found):
-        chosen = [row for row in found if row["positive patients"] == count]
+        chosen = [row for row in found if row["positive patients"] == count and row["normal"] == normal]
         shares = [_range([row[f"{name}: contains the truth"] for row in chosen], ".3f") for name in names]
         widths = [row["AUROC: mean width"] for row in chosen]
         rows.append((f"{count}", *shares, _range(widths, ".2f")))
-    head = ("patients with the finding", "AUROC", "AUROC, percentiles instead", "paired difference")
-    return markdown((*head, "average precision", "mean width for AUROC"), rows)
+    head = ("patients with the finding", "AUROC", "AUROC, percentiles instead", "difference, equal networks")
+    return markdown((*head, "unequal networks", "average precision", "mean width for AUROC"), rows)
 
 
 def mean_coverage() -> str:
@@ -262,7 +267,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "scale": scale,
     "training": training,
     "interval-speed": interval_speed,
-    "interval-coverage": interval_coverage,
+    "interval-coverage": lambda: interval_coverage(normal=True),
+    "interval-coverage-mixture": lambda: interval_coverage(normal=False),
     "mean-coverage": mean_coverage,
     "training-ratios": training_ratios,
     "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),

@@ -12,7 +12,7 @@ from cxr14.evaluation import intervals
 @pytest.mark.parametrize("separation", [1.47, 2.4])
 def test_intervals_contain_the_truth_as_often_as_they_say(positive_patients, separation):
     """Of 150 lists 95 % are 142.5, with a standard deviation of 2.7: 137 is two of them lower."""
-    found = benchmark.coverage(positive_patients, separation, lists=150)
+    found = benchmark.coverage(positive_patients, (separation, separation), lists=150)
     for name in ("AUROC", "AUROC, DeLong by patient", "average precision", "difference of AUROC"):
         assert found[f"{name}: contains the truth"] >= 137 / 150, name
     assert found["difference of AUROC: p below 0.05"] <= 13 / 150
