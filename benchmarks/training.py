@@ -40,14 +40,16 @@ from cxr14.data.images import open_images
 from cxr14.data.loader import Batches
 from cxr14.data.prepare.packing import pack
 from cxr14.data.prepare.sources import find_origins
+from cxr14.data.provenance import Provenance
 from cxr14.findings import FINDINGS
-from cxr14.models import profile, zoo
-from cxr14.runtime import devices
+from cxr14.models import checkpoint, profile, zoo
+from cxr14.runtime import devices, precision
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import ROOT, STUDENT, TrainSettings
 from cxr14.training import losses
-from cxr14.training.learner import Learner
-from cxr14.training.loop import Data, Training
+from cxr14.training.data import Data
+from cxr14.training.loop import TrainingLoop
+from cxr14.training.train_step import TrainStep
 
 TEACHER = "3-CheXNet"
 FILES, FILE_SIDE, STORE_SIDE = 64, 1024, 256
@@ -79,6 +81,7 @@ class Bench:
         self.settings, self.folder = settings, folder
         self.processes = ProcessGroup(devices.choose(settings.device))
         self.device = self.processes.device
+        precision.configure_training(deterministic=False)
         self.files = draw_radiographs(folder / "png", FILES, FILE_SIDE)
         names = [file.name for file in self.files]
         pack(find_origins(folder / "png", STORE_SIDE), names, folder / "store", STORE_SIDE, workers=1)
@@ -90,9 +93,9 @@ class Bench:
         # A step on a GPU is short, and waiting for its end after each would cost the loop its head start.
         self.group = 20 if self.device.type == "cuda" else 1
 
-    def learner(
+    def train_step(
         self, network: str, loss: losses.Loss = losses.binary_cross_entropy, compiled: bool = False
-    ) -> Learner:
+    ) -> TrainStep:
         """Return a network as a training would set it up."""
         settings = TrainSettings(
             data_dir=self.folder / "store",
@@ -107,21 +110,21 @@ class Bench:
             compile=compiled,
         )
         model = zoo.build(network, pretrained=False, image_size=settings.image_size)
-        return Learner(model, loss, settings, self.processes, steps_per_epoch=1000)
+        return TrainStep(model, loss, settings, self.processes, steps_per_epoch=1000)
 
-    def bare_step(self, learner: Learner) -> None:
+    def bare_step(self, train_step: TrainStep) -> None:
         """Take one step on the resident batch, with nothing around it."""
-        learner.net.train()
-        with devices.autocast(self.device):
-            logits = learner.net(self.pictures)
-        learner.loss(self.pictures, logits.float(), self.labels).backward()
-        learner.optimiser.step()
-        learner.optimiser.zero_grad(set_to_none=True)
+        train_step.wrapped_model.train()
+        with precision.autocast(self.device):
+            logits = train_step.wrapped_model(self.pictures)
+        train_step.loss(self.pictures, logits.float(), self.labels).backward()
+        train_step.optimizer.step()
+        train_step.optimizer.zero_grad(set_to_none=True)
 
     @torch.inference_mode()
     def forward(self, model: nn.Module) -> None:
         """Show the resident batch to a network in eval."""
-        with devices.autocast(self.device):
+        with precision.autocast(self.device):
             model(self.pictures)
 
     def groups_in(self, seconds: float, *steps: Callable[[], None]) -> int:
@@ -131,7 +134,7 @@ class Bench:
         return max(8, round(seconds / sum(timed(step, self.group, self.device) for step in steps)))
 
     def beside(
-        self, learner: Learner, others: dict[str, Callable[[], None]], groups: int
+        self, train_step: TrainStep, others: dict[str, Callable[[], None]], groups: int
     ) -> dict[str, np.ndarray]:
         """Run the real loop with the others' steps between its own; return the rates, by contestant."""
         count = groups * self.group * self.settings.batch_size
@@ -143,16 +146,17 @@ class Bench:
         batches = Between(Batches(train, self.images, seed=0, **shares), others, self.group, self.device)
         validation = Batches(val, self.images, **shares)
         data = Data(train, val, self.images)
-        Training(learner, data, batches, validation, keep=lambda *_: None, identity={}).run()
+        about = checkpoint.About(network=STUDENT, image_size=self.settings.image_size)
+        TrainingLoop(train_step, data, batches, validation, {}, about, Provenance()).run()
         return batches.rates(self.settings.batch_size)
 
 
 def network_row(bench: Bench, network: str) -> dict[str, object]:
     """Time the bare step between those of the loop."""
-    learner = bench.learner(network)
-    bare = partial(bench.bare_step, learner)
+    train_step = bench.train_step(network)
+    bare = partial(bench.bare_step, train_step)
     groups = bench.groups_in(bench.settings.seconds, bare, bare)
-    rates = bench.beside(learner, {"bare": bare}, groups)
+    rates = bench.beside(train_step, {"bare": bare}, groups)
     row = {"what": network, "groups": groups, **medians(rates)}
     row["loop / bare"] = ratio(rates["loop"], rates["bare"])
     if bench.device.type == "cuda":
@@ -165,14 +169,14 @@ def network_row(bench: Bench, network: str) -> dict[str, object]:
 def usual_row(bench: Bench) -> dict[str, object]:
     """Let the loop and the usual one take turns."""
     settings = bench.settings
-    learner = bench.learner(STUDENT)
-    groups = bench.groups_in(settings.seconds / TURNS / 3, partial(bench.bare_step, learner))
+    train_step = bench.train_step(STUDENT)
+    groups = bench.groups_in(settings.seconds / TURNS / 3, partial(bench.bare_step, train_step))
     told = {
         "files": bench.folder / "png",
         "network": STUDENT,
         "device": bench.device,
         "image-size": settings.image_size,
-        "smallest-crop": learner.settings.smallest_crop,
+        "smallest-crop": train_step.settings.smallest_crop,
         "batch-size": settings.batch_size,
         "steps": groups * bench.group,
     }
@@ -185,7 +189,7 @@ def usual_row(bench: Bench) -> dict[str, object]:
 
     rates = {"loop": [], "usual": []}
     for _ in range(TURNS):
-        rates["loop"].append(np.median(bench.beside(learner, {}, groups)["loop"]))
+        rates["loop"].append(np.median(bench.beside(train_step, {}, groups)["loop"]))
         rates["usual"].append(usual_rate())
     row = {"what": f"{STUDENT} against the study's loop", "turns": TURNS, **medians(rates)}
     return row | {"loop / usual": ratio(*rates.values())}
@@ -194,7 +198,7 @@ def usual_row(bench: Bench) -> dict[str, object]:
 def compiled_row(bench: Bench) -> dict[str, object]:
     """Let the bare step of a compiled network and that of the same as it is take turns."""
     steps = {
-        name: partial(bench.bare_step, bench.learner(STUDENT, compiled=name == "compiled"))
+        name: partial(bench.bare_step, bench.train_step(STUDENT, compiled=name == "compiled"))
         for name in ("bare", "compiled")
     }
     started = timed(steps["compiled"], 1, bench.device)
@@ -213,9 +217,9 @@ def distillation_row(bench: Bench) -> dict[str, object]:
     model = zoo.build(TEACHER, pretrained=False, image_size=bench.settings.image_size)
     teacher = devices.place(model, bench.device)
     compare = partial(losses.bernoulli_loss, temperature=2.0, soft_weight=1 / len(FINDINGS))
-    taught = bench.learner(STUDENT, losses.Distillation([teacher], compare))
+    taught = bench.train_step(STUDENT, losses.Distillation([teacher], compare))
     others = {
-        "student": partial(bench.bare_step, bench.learner(STUDENT)),
+        "student": partial(bench.bare_step, bench.train_step(STUDENT)),
         "teacher": partial(bench.forward, teacher),
     }
     groups = bench.groups_in(bench.settings.seconds / 2, *others.values())

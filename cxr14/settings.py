@@ -42,6 +42,8 @@ class ComputeSettings(ScriptSettings):
     """Radiographs in one step."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps; auto takes an accelerator where there is one."""
+    threads: NonNegativeInt = 0
+    """CPU threads of torch; 0: OMP_NUM_THREADS where it is set, otherwise all cores."""
 
 
 @dataclass(kw_only=True)

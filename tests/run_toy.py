@@ -1,4 +1,4 @@
-"""The toy training as a process of its own, to be killed: python -m tests.run_toy FOLDER."""
+"""The toy training in a process of its own, which a test kills: python -m tests.run_toy FOLDER."""
 
 import sys
 import time
@@ -14,13 +14,13 @@ STEP_SECONDS = 0.15
 
 
 def slow_loss(images, logits, labels):
-    """Return the usual loss, late enough for a step to be killed in."""
+    """Return the usual loss after a delay, so that a test can kill the process within a step."""
     time.sleep(STEP_SECONDS)
     return losses.binary_cross_entropy(images, logits, labels)
 
 
 def main(folder: str) -> None:
-    """Train in `folder`, or go on there, and leave finished.pth."""
+    """Train in `folder`, or resume there, and write finished.pth."""
     settings = toy_settings(Path(folder), save_minutes=0)
     training = toy_training(settings, loss=slow_loss)
     if checkpoint.snapshot_path(settings.ckpt_path).exists():

@@ -1,4 +1,4 @@
-"""A training small enough for a test: 40 radiographs in memory, and a network with all that is awkward."""
+"""A training small enough for a test: 40 radiographs in memory, and a network with BatchNorm and dropout."""
 
 from pathlib import Path
 
@@ -7,27 +7,28 @@ import torch
 from torch import nn
 
 from cxr14.data.image_lists import ImageList
-from cxr14.data.loader import Batches
+from cxr14.data.provenance import of_lists
 from cxr14.findings import FINDINGS
+from cxr14.models import checkpoint
 from cxr14.runtime.distributed import ProcessGroup
-from cxr14.script import as_plain
 from cxr14.settings import TrainSettings
 from cxr14.training import losses
-from cxr14.training.learner import Learner
-from cxr14.training.loop import Data, Training
+from cxr14.training.data import Data
+from cxr14.training.loop import TrainingLoop
+from cxr14.training.train_step import TrainStep
 
 COUNT, SIDE = 40, 37
 
 
 class MemoryImages:
-    """Radiographs that exist nowhere but here."""
+    """Random radiographs in memory."""
 
     def __init__(self, count: int, seed: int) -> None:
         self.pixels = np.random.default_rng(seed).integers(0, 256, (count, SIDE, SIDE), dtype=np.uint8)
         self.names = {f"{number:08d}_000.png": number for number in range(count)}
 
     def copies(self, side):
-        """Tell that no process is needed to help with reading."""
+        """Return that reading needs no processes of its own."""
         return True
 
     def read(self, names, side):
@@ -37,7 +38,7 @@ class MemoryImages:
 
 
 def toy_data() -> Data:
-    """Return 40 radiographs to learn from and 20 others to validate on, labelled by brightness."""
+    """Return 40 training and 20 validation radiographs, labelled by brightness."""
     images = MemoryImages(COUNT + COUNT // 2, seed=5)
     brightness = images.pixels.mean(axis=(1, 2))
     corners = (
@@ -77,35 +78,25 @@ def toy_settings(folder: Path, **changes) -> TrainSettings:
 
 def toy_training(
     settings: TrainSettings, loss=losses.binary_cross_entropy, network=None, group=None
-) -> Training:
-    """Return a training that keeps its best weights in memory, as the attribute `kept`."""
+) -> TrainingLoop:
+    """Return a training on the toy radiographs."""
     data, group = toy_data(), group or ProcessGroup(torch.device("cpu"))
-    shares = {
-        "side": SIDE,
-        "batch_size": settings.batch_size,
-        "rank": group.rank,
-        "world": group.world_size,
-    }
-    train = Batches(data.train, data.images, seed=settings.seed, drop_last=True, **shares)
-    val = Batches(data.val, data.images, **shares)
-    learner = Learner(network or toy_network(), loss, settings, group, len(train))
-    kept = {}
-
-    def keep(weights, epoch, auroc):
-        kept.update(weights=weights, epoch=epoch, auroc=auroc)
-
-    identity = {name: value for name, value in as_plain(settings).items() if name in ("seed", "batch_size")}
-    training = Training(learner, data, train, val, keep, identity | data.fingerprints)
-    training.kept = kept
-    return training
+    train_batches, val_batches = data.batches(settings, group)
+    train_step = TrainStep(network or toy_network(), loss, settings, group, len(train_batches))
+    about = checkpoint.About(network="toy", image_size=settings.image_size)
+    identity = {"seed": settings.seed, "batch_size": settings.batch_size, **data.fingerprints}
+    provenance = of_lists(data.train, data.val)
+    return TrainingLoop(train_step, data, train_batches, val_batches, identity, about, provenance)
 
 
-def weights_of(training: Training) -> dict[str, torch.Tensor]:
-    """Return all that was learnt: weights, running statistics, moving average."""
-    learnt = {f"model.{name}": value for name, value in training.learner.model.state_dict().items()}
-    if training.learner.ema:
-        learnt |= {f"ema.{name}": value for name, value in training.learner.ema.module.state_dict().items()}
-    return {name: value.clone() for name, value in learnt.items()}
+def weights_of(training: TrainingLoop) -> dict[str, torch.Tensor]:
+    """Return everything that was trained: weights, running statistics, moving average."""
+    train_step = training.train_step
+    weights = {f"model.{name}": value for name, value in train_step.model.state_dict().items()}
+    if train_step.ema:
+        for name, value in train_step.ema.module.state_dict().items():
+            weights[f"ema.{name}"] = value
+    return {name: value.clone() for name, value in weights.items()}
 
 
 def assert_same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:

@@ -8,6 +8,7 @@ from tqdm import tqdm
 
 from cxr14.data import augment
 from cxr14.data.loader import Batches
+from cxr14.runtime import precision
 from cxr14.runtime.distributed import ProcessGroup
 
 
@@ -38,7 +39,8 @@ def predict(
     with tqdm(total=len(batches), unit="batch", desc=note, leave=False, disable=not group.is_main) as bar:
         for batch in batches.epoch(0):
             images, _, index = batch.to(group.device)
-            logits = _forward(model, images, image_size, crops)
+            with precision.exact_float32():
+                logits = _forward(model, images, image_size, crops)
             parts.append((index, logits.cpu().double()))
             bar.update()
     gathered = [part for share in group.gather(parts) for part in share]

@@ -1,1 +1,1 @@
-"""Where a network runs: device, number format, threads, and the processes that torchrun starts."""
+"""Device, number format, threads and distributed processes of a run."""

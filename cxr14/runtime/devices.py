@@ -1,10 +1,9 @@
-"""Where a network runs: the choice of device, its number format and its memory layout."""
+"""The device that a network runs on, and the memory layout of its weights."""
 
 import ctypes
 import platform
 import re
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -17,9 +16,9 @@ _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 def choose(name: str) -> torch.device:
-    """Return the device that `name` means, ready for work; "auto" is an accelerator where there is one.
+    """Return the device called `name` and prepare the process for it; "auto" prefers an accelerator.
 
-    A process that is going to compute on the CPU keeps, from then on, the memory that it frees.
+    A GPU becomes torch's current device. On the CPU the process keeps the memory that it frees.
 
     Raises:
         InputError: a device that torch does not know or that this machine lacks.
@@ -31,19 +30,21 @@ def choose(name: str) -> torch.device:
         try:
             device = torch.device(name)
         except RuntimeError as error:
-            raise InputError(f"DEVICE = {name!r} is no device that torch knows.") from error
+            raise InputError(f"DEVICE = {name!r} is no device that torch knows; take auto or cpu.") from error
     if device.type != "cpu" and (accelerator is None or device.type != accelerator.type):
         found = accelerator.type if accelerator else "no accelerator"
         raise InputError(f"DEVICE = {name!r}, but this machine has {found}; take auto or cpu.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"DEVICE = {name!r}, but this machine has {torch.cuda.device_count()} CUDA devices.")
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
     if device.type == "cpu":
         _keep_freed_memory()
     return device
 
 
 def describe(device: torch.device) -> str:
-    """Return the name that a GPU or the processor has from its maker, as a reader of a result knows it."""
+    """Return the model name of a GPU or of the processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type != "cpu":
@@ -54,19 +55,13 @@ def describe(device: torch.device) -> str:
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:
-    """Move `model` to `device` in channels-last order, which convolutions prefer on CPUs and GPUs alike."""
+    """Move `model` to `device` in channels-last order, in which convolutions are faster on CPUs and GPUs."""
     return model.to(device, memory_format=torch.channels_last)
 
 
-def autocast(device: torch.device) -> AbstractContextManager:
-    """Return the context of a forward pass: bfloat16 where a GPU computes in it, float32 elsewhere."""
-    wanted = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
-
-
 def _keep_freed_memory() -> None:
-    # glibc gives each large tensor back to the system when it is freed, and the system fills the next one
-    # with zeros, page by page: millions of pages in ten training steps. Other C libraries have no mallopt.
+    # glibc returns each large tensor to the system when it is freed, and the system fills the next one with
+    # zeros, page by page: millions of pages in ten training steps. Other C libraries have no mallopt.
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_M_MMAP_MAX, 0)

@@ -1,1 +1,1 @@
-"""One training loop for stages 1 to 6: the loss decides whether it trains on labels or distils a teacher."""
+"""Training of stages 1 to 6 in one loop; the loss decides between training on labels and distillation."""

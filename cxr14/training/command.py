@@ -1,4 +1,4 @@
-"""The entry of every train script: settings -> data, network and loss -> the one loop -> a checkpoint."""
+"""The entry points of the train scripts: data, weights and loss are prepared and handed to the training loop."""
 
 import sys
 from collections.abc import Callable
@@ -8,28 +8,44 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from cxr14.data.geometry import read_side
+from cxr14.data import provenance
+from cxr14.data.image_lists import ImageList
 from cxr14.data.kinds import KINDS
-from cxr14.data.loader import Batches
+from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
-from cxr14.runtime import devices
+from cxr14.models.checkpoint import Checkpoint
+from cxr14.runtime import devices, precision
 from cxr14.runtime.distributed import ProcessGroup, process_group
+from cxr14.runtime.threads import use_threads, warn_when_busy
 from cxr14.script import as_plain
 from cxr14.settings import DistillSettings, LoopSettings, TrainSettings
 from cxr14.training import losses, snapshot
-from cxr14.training.learner import Learner
-from cxr14.training.loop import Data, Training
-from cxr14.training.losses import Loss
+from cxr14.training.data import Data
+from cxr14.training.loop import TrainingLoop
+from cxr14.training.train_step import TrainStep, seed_process
 
-# Where a run is started, watched or saved may change between its two halves; all else must be the same.
-FREE_TO_CHANGE = {"ckpt_path", "data_dir", "train_image_list", "val_image_list", "num_workers", "device"} | {
-    "compile",
-    "resume",
-    "save_minutes",
-    "log_dir",
-}
+# Settings that may change when a training is resumed. Lists and weights are compared by hash, not by path.
+MAY_CHANGE = frozenset(
+    {
+        "allow_unknown_origin",
+        "ckpt_path",
+        "compile",
+        "data_dir",
+        "device",
+        "init_checkpoint",
+        "log_dir",
+        "num_workers",
+        "resume",
+        "save_minutes",
+        "student_ckpt_path",
+        "teacher_ckpt_path",
+        "threads",
+        "train_image_list",
+        "val_image_list",
+    }
+)
 
 
 def train(build_model: Callable[..., nn.Module], settings: TrainSettings) -> None:
@@ -37,140 +53,149 @@ def train(build_model: Callable[..., nn.Module], settings: TrainSettings) -> Non
 
     Args:
         build_model: builds the network, as that of a ``model.py`` does.
-        settings: all of them.
+        settings: settings of the training.
 
     Raises:
         InputError: lists, radiographs, weights or settings cannot be used.
     """
-
-    def begin(_: torch.device) -> tuple[nn.Module, Loss]:
-        return _start(build_model, settings, settings.init_checkpoint), losses.binary_cross_entropy
-
-    _run(settings, settings.folder.name, None, begin)
+    _run(settings, settings.folder.name, build_model, settings.init_checkpoint)
 
 
 def distill(settings: DistillSettings) -> None:
     """Distil a teacher into a student: what the train-kd scripts do.
 
     Args:
-        settings: all of them.
+        settings: settings of the training.
 
     Raises:
         InputError: lists, radiographs, weights or settings cannot be used.
     """
-
-    def begin(device: torch.device) -> tuple[nn.Module, Loss]:
-        teacher, held = checkpoint.load(settings.teacher_ckpt_path, settings.teacher)
-        if held.about.image_size != settings.image_size:
-            raise InputError(
-                f"the teacher was trained at {held.about.image_size} pixels and the student is to see "
-                f"{settings.image_size}: both see the same crops, so set IMAGE_SIZE to the teacher's."
-            )
-        student = _start(partial(zoo.build, settings.student), settings, settings.student_ckpt_path)
-        return student, losses.Distillation([devices.place(teacher, device)], _comparison(settings))
-
-    _run(settings, settings.student, settings.teacher, begin)
-
-
-def _comparison(settings: DistillSettings) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    if settings.distill_loss == "study":
-        weights = {"hard_weight": settings.hard_weight}
-        return partial(losses.study_loss, temperature=settings.temperature, **weights)
-    weights = {"soft_weight": settings.soft_weight}
-    return partial(losses.bernoulli_loss, temperature=settings.temperature, **weights)
-
-
-def _start(build_model: Callable[..., nn.Module], settings: LoopSettings, start: Path | None) -> nn.Module:
-    model = build_model(
-        num_classes=len(FINDINGS),
-        pretrained=settings.pretrained and start is None and not settings.resume,
-        image_size=settings.image_size,
-    )
-    if start is not None and not settings.resume:
-        checkpoint.load_weights(model, start)
-    return model
+    _run(settings, settings.student, partial(zoo.build, settings.student), settings.student_ckpt_path)
 
 
 def _run(
-    settings: LoopSettings,
-    network: str,
-    teacher: str | None,
-    begin: Callable[[torch.device], tuple[nn.Module, Loss]],
+    settings: LoopSettings, network: str, build_model: Callable[..., nn.Module], start: Path | None
 ) -> None:
+    use_threads(settings.threads)
     with process_group(settings.device) as group:
-        # In a function of its own, so that all it made is gone before the processes part.
-        stopped = _train(settings, network, teacher, begin, group)
-    if stopped:
-        sys.exit(128 + stopped)
+        # In a function of its own, so that the model is freed before the process group is destroyed.
+        signal_number = _train(settings, network, build_model, start, group)
+    if signal_number:
+        sys.exit(128 + signal_number)
 
 
 def _train(
     settings: LoopSettings,
     network: str,
-    teacher: str | None,
-    begin: Callable[[torch.device], tuple[nn.Module, Loss]],
+    build_model: Callable[..., nn.Module],
+    start: Path | None,
     group: ProcessGroup,
 ) -> int | None:
-    """Train, and return the number of the signal that ended it early."""
-    # The cheap looks first: a missing radiograph should not wait for a download of weights.
+    """Train, and return the number of the signal that stopped the training, or None at its end."""
+    # Lists and radiographs first: a missing one is reported before any weights are downloaded.
     data = Data.read(settings)
-    torch.manual_seed(settings.seed)
-    model, loss = begin(group.device)
-    training = _assemble(settings, network, teacher, data, group, model, loss)
-    left = checkpoint.snapshot_path(settings.ckpt_path)
+    data.require_share_for_each_process(settings.batch_size, group)
+    train_batches, val_batches = data.batches(settings, group)
+
+    patients = provenance.of_lists(data.train, data.val)
+    loss, teacher = losses.binary_cross_entropy, None
+    if isinstance(settings, DistillSettings):
+        teacher_model, teacher = _load_teacher(settings)
+        _require_usable(settings, teacher.provenance, settings.teacher_ckpt_path, data.val)
+        patients = patients.merged(teacher.provenance)
+        loss = losses.Distillation([devices.place(teacher_model, group.device)], _distillation_loss(settings))
+
+    precision.configure_training(settings.deterministic)
+    torch.manual_seed(settings.seed)  # the same initial weights in every process
+    model = build_model(
+        num_classes=len(FINDINGS),
+        pretrained=settings.pretrained and start is None and not settings.resume,
+        image_size=settings.image_size,
+    )
+    start_hash = None
+    if start is not None:
+        start_provenance = checkpoint.load_weights(model, start)
+        _require_usable(settings, start_provenance, start, data.val)
+        patients = patients.merged(start_provenance)
+        start_hash = checkpoint.hash_weights(model.state_dict())
+    seed_process(settings.seed, group.rank)
+
+    about = checkpoint.About(
+        network=network,
+        teacher=teacher.about.network if teacher else None,
+        teacher_hash=teacher.weights_hash if teacher else None,
+        image_size=settings.image_size,
+        splits=data.fingerprints,
+        seed=settings.seed,
+        settings=as_plain(settings),
+        device=devices.describe(group.device),
+    )
+    train_step = TrainStep(model, loss, settings, group, steps_per_epoch=len(train_batches))
+    identity = _identity(about, start_hash, group.device)
+    loop = TrainingLoop(train_step, data, train_batches, val_batches, identity, about, patients)
+    snapshot_path = checkpoint.snapshot_path(settings.ckpt_path)
     if settings.resume:
-        training.resume()
-    elif group.is_main and left.exists():
-        print(f"{left} of an earlier training is going to be replaced; --resume would go on with it.")
+        loop.resume()
+    elif group.is_main and snapshot_path.exists():
+        print(f"{snapshot_path} of an earlier training will be replaced; --resume would continue it.")
     if group.is_main:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         print(
             f"{network}: {parameters:,} parameters; {KINDS[data.train.kind].counted(len(data.train))} to "
             f"learn from, {len(data.val)} to choose the epoch on; {group.world_size} x {group.device}"
         )
+
     try:
-        progress = training.run()
+        with warn_when_busy(group.device.type == "cpu" and group.world_size == 1):
+            progress = loop.run()
     except snapshot.Stopped as stopped:
         if group.is_main:
-            print(f"Stopped by {stopped}; the state is in {left}, go on with --resume.", file=sys.stderr)
-        return stopped.number
+            print(
+                f"Stopped by {stopped}; the state is in {snapshot_path}, continue with --resume.",
+                file=sys.stderr,
+            )
+        return stopped.signal_number
     if group.is_main:
         print(
             f"Best epoch {progress.best_epoch} of {progress.epoch}: validation AUROC "
-            f"{progress.best_auroc:.3f}; kept in {settings.ckpt_path}"
+            f"{progress.best_auroc:.3f}; saved in {settings.ckpt_path}"
         )
     return None
 
 
-def _assemble(
-    settings: LoopSettings,
-    network: str,
-    teacher: str | None,
-    data: Data,
-    group: ProcessGroup,
-    model: nn.Module,
-    loss: Loss,
-) -> Training:
-    identity = {name: value for name, value in as_plain(settings).items() if name not in FREE_TO_CHANGE}
-    identity |= {"network": network, "teacher": teacher, **data.fingerprints}
-
-    def keep(weights: dict[str, Tensor], epoch: int, auroc: float) -> None:
-        about = checkpoint.About(
-            network=network,
-            teacher=teacher,
-            image_size=settings.image_size,
-            splits=data.fingerprints,
-            seed=settings.seed,
-            settings=as_plain(settings),
-            epoch=epoch,
-            val_auroc=auroc,
-            device=devices.describe(group.device),
+def _load_teacher(settings: DistillSettings) -> tuple[nn.Module, Checkpoint]:
+    model, teacher = checkpoint.load(settings.teacher_ckpt_path, settings.teacher)
+    if teacher.about.image_size != settings.image_size:
+        raise InputError(
+            f"the teacher was trained at {teacher.about.image_size} pixels, but IMAGE_SIZE = "
+            f"{settings.image_size}; both see the same crops, so set IMAGE_SIZE to the teacher's."
         )
-        checkpoint.save(settings.ckpt_path, weights, about)
+    return model, teacher
 
-    shares = {"rank": group.rank, "world": group.world_size, "num_workers": settings.num_workers}
-    shares |= {"side": read_side(settings.image_size), "batch_size": settings.batch_size}
-    train = Batches(data.train, data.images, seed=settings.seed, drop_last=True, **shares)
-    val = Batches(data.val, data.images, seed=None, drop_last=False, **shares)
-    learner = Learner(model, loss, settings, group, steps_per_epoch=len(train))
-    return Training(learner, data, train, val, keep, identity)
+
+def _distillation_loss(settings: DistillSettings) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    if settings.distill_loss == "study":
+        return partial(losses.study_loss, temperature=settings.temperature, hard_weight=settings.hard_weight)
+    return partial(losses.bernoulli_loss, temperature=settings.temperature, soft_weight=settings.soft_weight)
+
+
+def _require_usable(settings: LoopSettings, patients: Provenance, path: Path, val: ImageList) -> None:
+    """Refuse weights of unknown origin, and those that were trained on patients of the validation list."""
+    if patients.unknown and not settings.allow_unknown_origin:
+        raise InputError(
+            f"it is not known on which patients {', '.join(patients.unknown)} was trained, on which {path} "
+            f"depends: it {provenance.MAY_HAVE_SEEN_TEST_PATIENTS}. Use weights trained here, or set "
+            "ALLOW_UNKNOWN_ORIGIN = True; every table and plot will then say so."
+        )
+    provenance.require_unseen(val, patients, selected_on=False, weights=str(path))
+
+
+def _identity(about: checkpoint.About, start_hash: str | None, device: torch.device) -> dict[str, object]:
+    """Return what must be equal when a training is resumed."""
+    identity = {name: value for name, value in about.settings.items() if name not in MAY_CHANGE}
+    identity["network"], identity["teacher"] = about.network, about.teacher
+    identity["teacher_hash"], identity["start_hash"] = about.teacher_hash, start_hash
+    identity.update(about.splits)
+    if device.type == "cpu":
+        identity["threads"] = torch.get_num_threads()  # determines the order of sums
+    return identity

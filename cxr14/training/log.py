@@ -1,4 +1,4 @@
-"""What a training says while it runs: a bar, a CSV log, and TensorBoard where a folder is named."""
+"""The log of a training: a progress bar, a CSV file, and TensorBoard if a folder is given."""
 
 from pathlib import Path
 from typing import Any
@@ -12,50 +12,58 @@ from cxr14.findings import FINDINGS
 from cxr14.models.checkpoint import log_path
 
 
-def bar(epoch: int, epochs: int, done: int, total: int, silent: bool) -> tqdm:
-    """Return the bar of one epoch: share done, loss, radiographs a second, time left.
+def progress_bar(epoch: int, epochs: int, done: int, total: int, disable: bool) -> tqdm:
+    """Return the progress bar of one epoch, in radiographs.
 
     Args:
         epoch: counted from 0.
-        done, total: radiographs, so that a resumed epoch begins where it was.
+        epochs: epochs of the training.
+        done: radiographs before the start, in a resumed epoch.
+        total: radiographs of the epoch.
+        disable: show nothing.
     """
     return tqdm(
-        total=total, initial=done, desc=f"epoch {epoch + 1}/{epochs}", unit="img", leave=False, disable=silent
+        total=total,
+        initial=done,
+        desc=f"epoch {epoch + 1}/{epochs}",
+        unit="img",
+        leave=False,
+        disable=disable,
     )
 
 
-class Journal:
-    """The epochs of one training as a table, written whole each time so that log and snapshot cannot differ.
+class TrainingLog:
+    """The metrics of each epoch, as a CSV file that is rewritten after each one.
 
     Args:
-        checkpoint: names the CSV file.
+        checkpoint: path of the checkpoint, which determines that of the CSV file.
         log_dir: TensorBoard's folder, or None.
-        history: rows of the epochs already done, of a resumed training.
+        history: rows of the epochs before the start, in a resumed training.
     """
 
     def __init__(self, checkpoint: Path, log_dir: Path | None, history: list[dict[str, Any]]) -> None:
         self.path = log_path(checkpoint)
         self.history = history
-        self._board = None
+        self._writer = None
         if log_dir is not None:
-            from torch.utils.tensorboard import SummaryWriter  # only who asks for it pays its import
+            from torch.utils.tensorboard import SummaryWriter  # slow to import, so only where it is needed
 
-            self._board = SummaryWriter(str(log_dir), purge_step=len(history) + 1)
+            self._writer = SummaryWriter(str(log_dir), purge_step=len(history) + 1)
 
-    def add(self, row: dict[str, Any], auroc: np.ndarray) -> None:
-        """Append one epoch.
+    def append(self, row: dict[str, Any], auroc: np.ndarray) -> None:
+        """Add one epoch.
 
         Args:
-            row: the epoch's figures by column name, "epoch" counted from 1 among them.
+            row: metrics by column name, among them "epoch", counted from 1.
             auroc: (14,) validation AUROC of each finding, NaN where undefined.
         """
         self.history.append(row)
-        with atomic_write(self.path) as aside:
-            pd.DataFrame(self.history).to_csv(aside, index=False)
-        if self._board is None:
+        with atomic_write(self.path) as temporary:
+            pd.DataFrame(self.history).to_csv(temporary, index=False)
+        if self._writer is None:
             return
-        figures = {name: value for name, value in row.items() if name != "epoch"}
-        figures |= {f"auroc/{finding}": float(value) for finding, value in zip(FINDINGS, auroc, strict=True)}
-        for name, value in figures.items():
-            self._board.add_scalar(name, value, row["epoch"])
-        self._board.flush()
+        metrics = {name: value for name, value in row.items() if name != "epoch"}
+        metrics.update({f"auroc/{finding}": float(auroc[i]) for i, finding in enumerate(FINDINGS)})
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, row["epoch"])
+        self._writer.flush()

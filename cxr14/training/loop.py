@@ -1,8 +1,9 @@
-"""The one training loop, for stages 1 to 6 alike: what is learnt is a matter of the loss it is given."""
+"""The training loop of stages 1 to 6: epochs, validation, snapshots and resume."""
 
+import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,230 +11,237 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cxr14.data.image_lists import ImageList, read_list, require_both_classes, require_disjoint
-from cxr14.data.images import ImageSource, open_images
 from cxr14.data.loader import Batches
+from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.evaluation import inference, metrics
+from cxr14.models import checkpoint
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import LoopSettings
 from cxr14.training import log, snapshot
-from cxr14.training.learner import Learner
+from cxr14.training.data import Data
 from cxr14.training.losses import binary_cross_entropy
+from cxr14.training.train_step import TrainStep
 
-# A GPU runs ahead of Python; reading a loss makes both wait, so it is done once in this many steps.
-STEPS_BETWEEN_LOOKS = 20
+# A GPU runs asynchronously, and reading a loss waits for it, so losses are read once in so many steps.
+STEPS_BETWEEN_READS = 20
 
+_HASH_DIGITS = 12
 
-@dataclass(frozen=True)
-class Data:
-    """Radiographs to learn from, radiographs to choose the best epoch on, and where both are read."""
-
-    train: ImageList
-    val: ImageList
-    images: ImageSource
-
-    @classmethod
-    def read(cls, settings: LoopSettings) -> "Data":
-        """Open the lists and the folder that the settings name.
-
-        Raises:
-            InputError: one cannot be read, or a patient stands in both lists.
-        """
-        train, val = read_list(settings.train_image_list), read_list(settings.val_image_list)
-        require_disjoint(train, val)
-        require_both_classes(val)
-        return cls(train, val, open_images(settings.data_dir))
-
-    @property
-    def fingerprints(self) -> dict[str, str]:
-        """SHA-256 of each list, by its split."""
-        return {"train": self.train.fingerprint, "val": self.val.fingerprint}
+# What an entry of the identity is called in the message of a refused resume; others by their own name.
+_IDENTITY_NAMES = {
+    "teacher_hash": "the weights of the teacher",
+    "start_hash": "the weights that the training starts from",
+    "train": "the training list",
+    "val": "the validation list",
+}
 
 
 @dataclass
 class Progress:
-    """How far a training has come: numbers and lists alone, so that a snapshot can hold it."""
+    """The progress of a training, in plain values, as a snapshot stores it."""
 
     epoch: int = 0
-    """Epochs done."""
+    """Completed epochs."""
     batch: int = 0
-    """Batches done of the epoch under way."""
+    """Completed batches of the current epoch."""
     seen: int = 0
-    """Radiographs in them."""
+    """Radiographs in these batches."""
     loss_sum: float = 0.0
-    """Sum of their losses."""
+    """Sum of the losses of these radiographs."""
     best_epoch: int = 0
-    """Counted from 1; 0 before the first validation."""
+    """Epoch with the best validation AUROC, counted from 1; 0 before the first validation."""
     best_auroc: float = math.nan
+    """Its mean validation AUROC."""
     history: list[dict[str, Any]] = field(default_factory=list)
-    """A row an epoch, as in the CSV log."""
+    """The rows of the CSV log, one per epoch."""
 
 
 @dataclass
-class _Clock:
-    """Where the time of an epoch goes, in seconds."""
+class _EpochTimer:
+    """Durations within an epoch, in seconds, and the radiographs in that time."""
 
-    began: float = field(default_factory=time.perf_counter)
-    waited: float = 0.0
-    seen: int = 0
+    started: float = field(default_factory=time.perf_counter)
+    waiting: float = 0.0
+    images: int = 0
 
     @property
-    def seconds(self) -> float:
-        return time.perf_counter() - self.began
+    def elapsed(self) -> float:
+        return time.perf_counter() - self.started
 
 
-class Training:
-    """A learner on its way through the epochs.
+class TrainingLoop:
+    """The epochs of one training.
 
     Args:
-        learner: takes the steps.
-        data: radiographs to learn from, and to choose the best epoch on.
-        train, val: this process's batches of them.
-        keep: called with (weights, epoch counted from 1, validation AUROC) for each new best epoch.
-        identity: what must be the same in both halves of a resumed training, as plain values.
+        train_step: takes one step.
+        data: training and validation list.
+        train_batches, val_batches: this process's share of their batches.
+        identity: plain values that must be equal when the training is resumed.
+        about: metadata of the checkpoint; epoch and AUROC are filled in for each best epoch.
+        provenance: the patients whose radiographs the trained weights depend on.
     """
 
     def __init__(
         self,
-        learner: Learner,
+        train_step: TrainStep,
         data: Data,
-        train: Batches,
-        val: Batches,
-        keep: Callable[[dict[str, Tensor], int, float], None],
-        identity: dict[str, Any],
+        train_batches: Batches,
+        val_batches: Batches,
+        identity: Mapping[str, Any],
+        about: checkpoint.About,
+        provenance: Provenance,
     ) -> None:
-        self.learner, self.data, self.train, self.val, self.keep = learner, data, train, val, keep
-        self.identity = identity
-        self.settings: LoopSettings = learner.settings
-        self.group: ProcessGroup = learner.group
+        self.train_step, self.data = train_step, data
+        self.train_batches, self.val_batches = train_batches, val_batches
+        self.identity, self.about, self.provenance = dict(identity), about, provenance
+        self.settings: LoopSettings = train_step.settings
+        self.group: ProcessGroup = train_step.group
         self.progress = Progress()
         self._unread: list[tuple[Tensor, Tensor]] = []  # (mean loss, on the device; indices) of each batch
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
     def run(self) -> Progress:
-        """Train to the last epoch, from wherever `progress` stands.
+        """Train from the current `progress` to the last epoch.
 
         Raises:
             InputError: a loss is not finite, or a file cannot be written.
-            snapshot.Stopped: SIGTERM or Ctrl-C; the state is saved.
+            snapshot.Stopped: at SIGTERM or Ctrl-C, after a snapshot has been saved.
         """
-        book = log.Journal(self.settings.ckpt_path, self.settings.log_dir, self.progress.history)
-        with snapshot.StopRequest().heard() as stop:
+        training_log = log.TrainingLog(self.settings.ckpt_path, self.settings.log_dir, self.progress.history)
+        with snapshot.StopSignal().handled() as stop:
             while self.progress.epoch < self.settings.num_epochs:
-                clock = _Clock()
-                self._learn(stop, clock)
-                self._close_epoch(book, clock)
-                self._stop_if_asked(stop)
+                timer = _EpochTimer()
+                self._train_epoch(stop, timer)
+                self._finish_epoch(training_log, timer)
+                self._stop_if_signalled(stop)
         return self.progress
 
     def resume(self) -> None:
-        """Take up the last snapshot of this training.
+        """Restore the last snapshot of this training.
 
         Raises:
             InputError: there is none, or it is of another training.
         """
         state = snapshot.load(self.settings.ckpt_path)
-        differing = [name for name, value in self.identity.items() if state["identity"].get(name) != value]
-        if differing:
-            told = ", ".join(
-                f"{name}: {state['identity'].get(name)}, now {self.identity[name]}" for name in differing
-            )
-            raise InputError(
-                f"the snapshot is of another training ({told}); take its settings or start anew."
-            )
+        self._require_same_identity(state["identity"])
         self.progress = Progress(**state["progress"])
         if not self.group.is_main:
-            self.progress.loss_sum, self.progress.seen = 0.0, 0  # the first process carries the sums of all
-        self.learner.restore(state["learner"], self._steps_done)
+            self.progress.loss_sum, self.progress.seen = 0.0, 0  # the main process has the sums of all
+        self.train_step.load_state_dict(state["train_step"], self._completed_steps)
+
+    def _require_same_identity(self, saved: Mapping[str, Any]) -> None:
+        # The number of threads is absent on a GPU, and a training may move between GPU and CPU.
+        differing = [name for name, value in self.identity.items() if saved.get(name, value) != value]
+        if differing:
+            differences = ", ".join(
+                f"{_IDENTITY_NAMES.get(name, name)}: {_shorten(saved[name])}, "
+                f"now {_shorten(self.identity[name])}"
+                for name in differing
+            )
+            raise InputError(
+                f"the snapshot is of another training ({differences}); use its settings, lists and weights, "
+                "or start without --resume."
+            )
 
     def _save(self) -> None:
         loss_sum, seen = self._sums()
-        progress = asdict(self.progress) | {"loss_sum": loss_sum, "seen": seen}
-        state = {"identity": self.identity, "progress": progress, "learner": self.learner.state()}
+        progress = {**asdict(self.progress), "loss_sum": loss_sum, "seen": seen}
+        state = {
+            "identity": self.identity,
+            "progress": progress,
+            "train_step": self.train_step.state_dict(),
+        }
         if self.group.is_main:
             snapshot.save(self.settings.ckpt_path, state)
-        self._saved = time.monotonic()
+        self._last_save = time.monotonic()
 
     def _sums(self) -> tuple[float, int]:
+        """Return the sum of the losses and the number of radiographs over all processes."""
         shares = self.group.gather((self.progress.loss_sum, self.progress.seen))
         return sum(loss_sum for loss_sum, _ in shares), sum(seen for _, seen in shares)
 
     @property
-    def _steps_done(self) -> int:
-        return self.progress.epoch * len(self.train) + self.progress.batch
+    def _completed_steps(self) -> int:
+        return self.progress.epoch * len(self.train_batches) + self.progress.batch
 
-    def _learn(self, stop: snapshot.StopRequest, clock: _Clock) -> None:
+    def _train_epoch(self, stop: snapshot.StopSignal, timer: _EpochTimer) -> None:
         progress = self.progress
-        looks = 1 if self.group.device.type == "cpu" else STEPS_BETWEEN_LOOKS
-        batches = self.train.epoch(progress.epoch, first=progress.batch)
+        steps_between_reads = 1 if self.group.device.type == "cpu" else STEPS_BETWEEN_READS
+        batches = self.train_batches.epoch(progress.epoch, first=progress.batch)
         size, count = self.settings.batch_size, len(self.data.train)
-        span = {"done": progress.batch * size, "total": min(len(self.train) * size, count)}
-        silent = not self.group.is_main
-        with log.bar(progress.epoch, self.settings.num_epochs, **span, silent=silent) as bar:
+        with log.progress_bar(
+            progress.epoch,
+            self.settings.num_epochs,
+            done=progress.batch * size,
+            total=min(len(self.train_batches) * size, count),
+            disable=not self.group.is_main,
+        ) as bar:
             while True:
-                asked = time.perf_counter()
+                requested = time.perf_counter()
                 batch = next(batches, None)
-                clock.waited += time.perf_counter() - asked
+                timer.waiting += time.perf_counter() - requested
                 if batch is None:
                     break
-                whole = min(size, count - progress.batch * size)
-                place = {"epoch": progress.epoch, "batch": progress.batch, "number": self._steps_done}
+                batch_size = min(size, count - progress.batch * size)
                 images, labels, index = batch.to(self.group.device)
-                loss = self.learner.step(images, labels, whole, **place)
+                loss = self.train_step(
+                    images,
+                    labels,
+                    batch_size=batch_size,
+                    epoch=progress.epoch,
+                    batch=progress.batch,
+                    step=self._completed_steps,
+                )
                 self._unread.append((loss, index))
                 progress.batch += 1
-                clock.seen += whole
-                bar.update(whole)
-                if progress.batch % looks == 0:
+                timer.images += batch_size
+                bar.update(batch_size)
+                if progress.batch % steps_between_reads == 0:
                     self._read_losses()
-                    bar.set_postfix(self._told(clock), refresh=False)
+                    bar.set_postfix(self._postfix(timer), refresh=False)
                     self._save_if_due()
-                    self._stop_if_asked(stop)
+                    self._stop_if_signalled(stop)
         self._read_losses()
 
-    def _told(self, clock: _Clock) -> dict[str, str]:
-        told = {"loss": f"{self.progress.loss_sum / self.progress.seen:.4f}"}
+    def _postfix(self, timer: _EpochTimer) -> dict[str, str]:
+        postfix = {"loss": f"{self.progress.loss_sum / self.progress.seen:.4f}"}
         if self.progress.best_epoch:
-            told["auroc"] = f"{self.progress.best_auroc:.3f}"
-        return told | {
-            "lr": f"{self.learner.learning_rate:.1e}",
-            "waiting": f"{clock.waited / clock.seconds:.0%}",
-        }
+            postfix["auroc"] = f"{self.progress.best_auroc:.3f}"
+        postfix["lr"] = f"{self.train_step.learning_rate:.1e}"
+        postfix["waiting"] = f"{timer.waiting / timer.elapsed:.0%}"
+        return postfix
 
     def _read_losses(self) -> None:
         values = torch.stack([loss for loss, _ in self._unread]).tolist() if self._unread else []
         first = self.progress.batch - len(values)
         for offset, (value, (_, index)) in enumerate(zip(values, self._unread, strict=True)):
             if not math.isfinite(value):
-                raise InputError(self._describe_divergence(value, first + offset, index))
+                raise InputError(self._divergence_message(value, first + offset, index))
             self.progress.loss_sum += value * len(index)
             self.progress.seen += len(index)
         self._unread.clear()
 
-    def _describe_divergence(self, value: float, batch: int, index: Tensor) -> str:
+    def _divergence_message(self, value: float, batch: int, index: Tensor) -> str:
         names = [self.data.train.names[i] for i in index.tolist()]
         files = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-        kept = "no epoch was kept yet"
+        saved = "no checkpoint has been saved yet"
         if self.progress.best_epoch:
-            kept = f"{self.settings.ckpt_path} holds epoch {self.progress.best_epoch}"
+            saved = f"{self.settings.ckpt_path} holds epoch {self.progress.best_epoch}"
         return (
             f"the loss became {value} in epoch {self.progress.epoch + 1}, batch {batch + 1} ({files}); "
-            f"{kept}. A smaller LEARNING_RATE usually helps."
+            f"{saved}. A smaller LEARNING_RATE usually helps."
         )
 
-    def _close_epoch(self, book: log.Journal, clock: _Clock) -> None:
+    def _finish_epoch(self, training_log: log.TrainingLog, timer: _EpochTimer) -> None:
+        """Validate, save the checkpoint if this epoch is the best, and write log and snapshot."""
         progress = self.progress
-        row = {
-            "learning_rate": self.learner.learning_rate,
-            "images_per_second": clock.seen / clock.seconds,
-            "share_waiting_for_data": clock.waited / clock.seconds,
-            "seconds": clock.seconds,
-        }
+        seconds, images_per_second = timer.elapsed, timer.images / timer.elapsed
         loss_sum, seen = self._sums()
+        self.train_step.broadcast_buffers()
         logits = inference.predict(
-            self.learner.tested,
-            self.val,
+            self.train_step.evaluated_model,
+            self.val_batches,
             self.group,
             image_size=self.settings.image_size,
             note="validating",
@@ -246,34 +254,44 @@ class Training:
             "val_loss": _mean_cross_entropy(logits, self.data.val.labels),
             "val_auroc": mean,
             "findings_covered": covered,
-        } | row
-        # Where no finding has both classes the mean is NaN, no epoch beats another, and the latest is kept.
-        best = not mean <= progress.best_auroc
-        if best:
+            "learning_rate": self.train_step.learning_rate,
+            "images_per_second": images_per_second,
+            "share_waiting_for_data": timer.waiting / seconds,
+            "seconds": seconds,
+        }
+        # If no finding has both classes, every mean is NaN, and the last epoch counts as the best.
+        is_best = not mean <= progress.best_auroc
+        if is_best:
             progress.best_epoch, progress.best_auroc = row["epoch"], mean
         progress.epoch, progress.batch, progress.seen, progress.loss_sum = row["epoch"], 0, 0, 0.0
         if self.group.is_main:
-            if best:
-                self.keep(self.learner.tested.state_dict(), row["epoch"], mean)
-            book.add(row, auroc)
+            if is_best:
+                about = dataclasses.replace(self.about, epoch=row["epoch"], val_auroc=mean)
+                weights = self.train_step.evaluated_model.state_dict()
+                checkpoint.save(self.settings.ckpt_path, weights, about, self.provenance)
+            training_log.append(row, auroc)
             print(
                 f"epoch {row['epoch']}/{self.settings.num_epochs}: training loss {row['train_loss']:.4f}, "
-                f"validation AUROC {mean:.3f} over {covered} findings, "
-                f"{row['images_per_second']:.0f} images/s"
-                f"{', best so far' if best else ''}"
+                f"validation AUROC {mean:.3f} over {covered} findings, {images_per_second:.0f} images/s"
+                f"{', best so far' if is_best else ''}"
             )
         self._save()
 
     def _save_if_due(self) -> None:
-        due = time.monotonic() - self._saved > 60 * self.settings.save_minutes
+        due = time.monotonic() - self._last_save > 60 * self.settings.save_minutes
         if self.group.gather(due)[0]:
             self._save()
 
-    def _stop_if_asked(self, stop: snapshot.StopRequest) -> None:
+    def _stop_if_signalled(self, stop: snapshot.StopSignal) -> None:
         numbers = [number for number in self.group.gather(stop.number) if number is not None]
         if numbers:
             self._save()
             raise snapshot.Stopped(numbers[0])
+
+
+def _shorten(value: object) -> object:
+    is_hash = isinstance(value, str) and len(value) == 64
+    return value[:_HASH_DIGITS] if is_hash else value
 
 
 def _mean_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

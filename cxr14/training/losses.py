@@ -1,7 +1,7 @@
-"""Losses over 14 independent questions: the labels' own, and two that also listen to a teacher.
+"""Losses over 14 independent binary findings: from the labels, and two that also use a teacher.
 
-Every loss that the training loop knows has one signature, ``loss(images, logits, labels) -> scalar``. A
-distillation is a loss whose teacher looks at the same images.
+The training loop calls every loss as ``loss(images, logits, labels) -> scalar``. In a distillation the teacher
+receives the same images.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cxr14.runtime import devices
+from cxr14.runtime import precision
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(B, 3, H, W) images, (B, 14) logits, (B, 14) labels in 0..1 -> scalar."""
@@ -20,7 +20,7 @@ def binary_cross_entropy(images: Tensor, logits: Tensor, labels: Tensor) -> Tens
     """Return the mean binary cross-entropy over radiographs and findings, from logits.
 
     Args:
-        images: not looked at; every loss is handed them.
+        images: not used; every loss receives them.
         logits: (B, 14).
         labels: (B, 14), 0 or 1.
     """
@@ -34,8 +34,8 @@ def focal_binary_cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 2.
     """
     cross_entropy = functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
     # 1 - p_true as a sigmoid, not as 1 - exp(-ce): exact where p is close to 1.
-    doubt = torch.sigmoid(logits * (1 - 2 * labels))
-    return (doubt**gamma * cross_entropy).mean()
+    complement = torch.sigmoid(logits * (1 - 2 * labels))
+    return (complement**gamma * cross_entropy).mean()
 
 
 def squared_probability_gap(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -53,8 +53,8 @@ def squared_probability_gap(student: Tensor, teacher: Tensor, temperature: float
 def bernoulli_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return T^2 * sum over findings of KL(sigma(z_t / T) || sigma(z_s / T)), mean over radiographs.
 
-    Each finding is a yes-or-no question of its own, so the divergence is that of 14 Bernoulli variables, not
-    of one softmax across them. Everything stays in log-space: finite for any logits.
+    The findings are independent, so the divergence is that of 14 Bernoulli variables, not of one softmax. It
+    is computed in log-space and finite for any logits.
 
     Args:
         student, teacher: (B, 14) logits z_s and z_t.
@@ -71,7 +71,7 @@ def study_loss(
 ) -> Tensor:
     """Return alpha * focal-BCE(z_s, y; gamma = 2) + (1 - alpha) * T^2 * MSE(sigma(z_s / T), sigma(z_t / T)).
 
-    The loss of the study that this repository redoes (DTforCXR8), with two slips put right: its softmax
+    The loss of the study that this repository redoes (DTforCXR8), with two errors corrected: its softmax
     across findings that do not exclude one another, and its logarithms of raw logits.
 
     Args:
@@ -95,19 +95,19 @@ def bernoulli_loss(
         student, teacher: (B, 14) logits.
         labels: (B, 14), 0 or 1.
         temperature: T, above 0.
-        soft_weight: lambda, 0 or more. BCE is a mean over the findings and the divergence a sum, so 1/14 lets
-            labels and teacher weigh the same.
+        soft_weight: lambda, 0 or more. BCE is a mean over the findings and the divergence a sum, so 1/14 gives
+            labels and teacher equal weight.
     """
     hard = functional.binary_cross_entropy_with_logits(student, labels)
     return hard + soft_weight * bernoulli_divergence(student, teacher, temperature)
 
 
 class Distillation:
-    """A loss that shows each batch to frozen teachers and hands their logits to one of the losses above.
+    """A loss that computes the logits of frozen teachers and passes them to one of the losses above.
 
     Args:
         teachers: networks that map the student's images to (B, 14) logits. They are frozen and set to eval
-            here; of several, the mean logit teaches (the geometric mean of their odds).
+            here; the logits of several are averaged (the geometric mean of their odds).
         compare: (student logits, teacher logits, labels) -> scalar.
     """
 
@@ -118,7 +118,7 @@ class Distillation:
         self.compare = compare
 
     def __call__(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the scalar loss of (B, 14) student `logits` on the very crops that gave them."""
-        with torch.no_grad(), devices.autocast(images.device):
-            taught = torch.stack([teacher(images) for teacher in self.teachers]).float().mean(dim=0)
-        return self.compare(logits, taught, labels)
+        """Return the scalar loss of (B, 14) student `logits` on the crops that they were computed from."""
+        with torch.no_grad(), precision.autocast(images.device):
+            teacher_logits = torch.stack([teacher(images) for teacher in self.teachers]).float().mean(dim=0)
+        return self.compare(logits, teacher_logits, labels)

@@ -1,4 +1,4 @@
-"""The state of a training on disk, so that nothing done is lost, and the signals that ask it to stop."""
+"""Snapshots: the complete state of a training on disk, and a stop at SIGTERM or Ctrl-C that saves one."""
 
 import signal
 import zipfile
@@ -15,35 +15,37 @@ from cxr14.models.checkpoint import snapshot_path
 
 
 def save(checkpoint: Path, state: dict[str, Any]) -> None:
-    """Keep `state` (tensors in plain containers) as the last snapshot, and the one before it beside it."""
+    """Save `state` (tensors in plain containers) as the last snapshot, and keep the previous one beside it."""
     last = snapshot_path(checkpoint)
-    with atomic_write(last, previous=_before(last)) as aside, aside.open("wb") as file:
+    with atomic_write(last, previous=_previous_path(last)) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
 
 def load(checkpoint: Path) -> dict[str, Any]:
-    """Return the last whole snapshot; where the last file is damaged, the one before it, and say so.
+    """Return the last snapshot, or the previous one, with a message, where the last is damaged.
 
     Raises:
-        InputError: there is none, or none is whole.
+        InputError: there is none, or both are damaged.
     """
     last = snapshot_path(checkpoint)
-    found = [path for path in (last, _before(last)) if path.exists()]
-    if not found:
+    existing = [path for path in (last, _previous_path(last)) if path.exists()]
+    if not existing:
         raise InputError(f"there is nothing to resume: {last} does not exist; start without --resume.")
-    for path in found:
-        if _is_whole(path):
+    for path in existing:
+        if _is_intact(path):
             return torch.load(path, map_location="cpu", weights_only=True)
-        print(f"{path} is damaged; looking at the snapshot before it.")
-    raise InputError(f"neither {last.name} nor the snapshot before it in {last.parent} is whole; start anew.")
+        print(f"{path} is damaged; trying the snapshot before it.")
+    raise InputError(
+        f"{last.name} in {last.parent} and the snapshot before it are damaged; start without --resume."
+    )
 
 
-def _before(last: Path) -> Path:
+def _previous_path(last: Path) -> Path:
     return last.with_suffix(".before.pth")
 
 
-def _is_whole(path: Path) -> bool:
-    """Check each member's CRC: torch.load alone would take a flipped bit for a weight."""
+def _is_intact(path: Path) -> bool:
+    """Check the CRC of each member; torch.load alone would not notice a flipped bit in a weight."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -52,30 +54,30 @@ def _is_whole(path: Path) -> bool:
 
 
 class Stopped(Exception):
-    """The training was asked to stop by signal `number`, and has saved its state."""
+    """The training was stopped by a signal and has saved a snapshot."""
 
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal.Signals(signal_number).name)
+        self.signal_number = signal_number
 
 
-class StopRequest:
-    """Remembers SIGTERM or Ctrl-C until the loop has a moment to save; a second one stops at once."""
+class StopSignal:
+    """Records SIGTERM or Ctrl-C until the loop can save a snapshot; a second one stops at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
 
     @contextmanager
-    def heard(self) -> Iterator["StopRequest"]:
-        """Listen while the block runs, then give the signals back."""
-        handlers = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+    def handled(self) -> Iterator["StopSignal"]:
+        """Handle both signals within the block, and restore the previous handlers afterwards."""
+        handlers = {number: signal.signal(number, self._record) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             yield self
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _note(self, number: int, _frame: object) -> None:
+    def _record(self, number: int, _frame: object) -> None:
         if self.number is not None:
             raise KeyboardInterrupt
         self.number = number

@@ -1,0 +1,195 @@
+"""Model, optimizer and learning-rate schedule: one training step."""
+
+from contextlib import nullcontext
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from timm.layers import convert_sync_batchnorm
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cxr14.data import augment
+from cxr14.errors import InputError
+from cxr14.runtime import devices, precision
+from cxr14.runtime.distributed import ProcessGroup
+from cxr14.settings import LoopSettings
+from cxr14.training.losses import Loss
+
+
+class TrainStep:
+    """A model with its loss, optimizer, learning-rate schedule and moving average.
+
+    Args:
+        model: maps normalised images to logits; on the CPU, with its initial weights.
+        loss: (images, logits, labels) -> scalar.
+        settings: settings of the training.
+        group: this process and its device.
+        steps_per_epoch: batches in an epoch.
+
+    Raises:
+        InputError: BatchNorm is to be synchronised between processes without GPUs.
+    """
+
+    def __init__(
+        self, model: nn.Module, loss: Loss, settings: LoopSettings, group: ProcessGroup, steps_per_epoch: int
+    ) -> None:
+        self.loss, self.settings, self.group = loss, settings, group
+        self._input: Tensor | None = None
+        self.model = devices.place(model, group.device)
+        if settings.sync_batchnorm and group.world_size > 1:
+            self.model = _convert_sync_batchnorm(self.model, group.device)
+        self.ema = ModelEmaV3(self.model, settings.ema_decay, use_warmup=True) if settings.ema_decay else None
+        self.wrapped_model = torch.compile(self.model) if settings.compile else self.model
+        if group.world_size > 1:
+            self.wrapped_model = DistributedDataParallel(self.wrapped_model)
+        self.optimizer = create_optimizer_v2(
+            self.model,
+            opt="adamw",
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            fused=group.device.type in ("cpu", "cuda"),
+        )
+        self.scaler = precision.grad_scaler(group.device)
+        steps = settings.num_epochs * steps_per_epoch
+        warmup = round(min(settings.warmup_epochs * steps_per_epoch, steps / 2))
+        self.schedule = CosineLRScheduler(
+            self.optimizer, steps - warmup, warmup_t=warmup, warmup_prefix=True, t_in_epochs=False
+        )
+
+    @property
+    def evaluated_model(self) -> nn.Module:
+        """The model that is validated and saved: the moving average if there is one."""
+        return self.ema.module if self.ema else self.model
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the next step."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def __call__(
+        self, images: Tensor, labels: Tensor, *, batch_size: int, epoch: int, batch: int, step: int
+    ) -> Tensor:
+        """Train on one batch.
+
+        Args:
+            images: (B, R, R) uint8, this process's share of the batch, on its device.
+            labels: (B, 14) float32, likewise.
+            batch_size: radiographs in the batch over all processes.
+            epoch, batch: counted from 0; together with the seed they determine the crops.
+            step: steps before this one, over all epochs.
+
+        Returns:
+            The mean loss of the share, still on the device.
+        """
+        settings, device = self.settings, self.group.device
+        self.wrapped_model.train()
+        # Drawn for the whole batch, so that the crops do not depend on the number of processes.
+        crops = augment.draw_crops(
+            batch_size, images.shape[-1], settings.smallest_crop, _generator(settings.seed, epoch, batch)
+        ).of(self.group.rank, self.group.world_size)
+        views = augment.cut(images, crops, settings.image_size)
+        parts = list(zip(views.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True))
+        total = torch.zeros((), device=device)
+        for number, (part, part_labels) in enumerate(parts, start=1):
+            skip_sync = self.group.world_size > 1 and number < len(parts)
+            with self.wrapped_model.no_sync() if skip_sync else nullcontext():
+                normalised = augment.normalise(part, out=self._input_for(part))
+                with precision.autocast(device):
+                    logits = self.wrapped_model(normalised)
+                loss = self.loss(normalised, logits.float(), part_labels) * len(part)
+                # Gradients are averaged over the processes; the factor makes that the mean over the batch.
+                self.scaler.scale(loss * (self.group.world_size / batch_size)).backward()
+            total += loss.detach()
+        self.scaler.unscale_(self.optimizer)
+        nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.schedule.step_update(step + 1)
+        if self.ema:
+            self.ema.update(self.model, step=step + 1)
+        return total / len(images)
+
+    def broadcast_buffers(self) -> None:
+        """Copy the buffers of the main process to all others.
+
+        BatchNorm updates its running statistics in each process from that process's share alone. Validation
+        and the saved checkpoint must use the same ones.
+        """
+        self.group.broadcast(chain(self.model.buffers(), self.ema.module.buffers() if self.ema else ()))
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything that a step changes, in plain containers and tensors."""
+        return {
+            "model": self.model.state_dict(),
+            "ema": self.ema.module.state_dict() if self.ema else None,
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "random": self.group.gather(_random_state(self.group.device)),
+        }
+
+    def load_state_dict(self, state: dict[str, Any], step: int) -> None:
+        """Restore what `state_dict` returned after `step` steps of the training.
+
+        Raises:
+            InputError: another number of processes wrote it.
+        """
+        if len(state["random"]) != self.group.world_size:
+            raise InputError(
+                f"the snapshot was written by {len(state['random'])} processes; resume it with as many."
+            )
+        self.model.load_state_dict(state["model"])
+        if self.ema:
+            self.ema.module.load_state_dict(state["ema"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.scaler.is_enabled() and state["scaler"]:  # empty if written on a device without float16
+            self.scaler.load_state_dict(state["scaler"])
+        self.schedule.step_update(step)
+        _set_random_state(state["random"][self.group.rank], self.group.device)
+
+    def _input_for(self, part: Tensor) -> Tensor:
+        """Return a tensor for (B, S, S) radiographs as (B, 3, S, S), allocated once and reused."""
+        if self._input is None or len(self._input) < len(part):
+            self._input = augment.room_for(part)
+        return self._input[: len(part)]
+
+
+def seed_process(seed: int, rank: int) -> None:
+    """Seed torch for one process, so that dropout differs between the processes of a training."""
+    torch.manual_seed(_derive_seed(seed, rank))
+
+
+def _convert_sync_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:
+    if device.type != "cuda":
+        raise InputError(
+            "SYNC_BATCHNORM synchronises BatchNorm between GPUs; on this device leave it at False."
+        )
+    # torch's own conversion would drop the activations inside timm's BatchNorm layers.
+    return convert_sync_batchnorm(model)
+
+
+def _derive_seed(*numbers: int) -> int:
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) % 2**63
+
+
+def _generator(*numbers: int) -> torch.Generator:
+    """Return a generator for one step, independent of the steps before it."""
+    return torch.Generator().manual_seed(_derive_seed(*numbers))
+
+
+def _random_state(device: torch.device) -> dict[str, Tensor]:
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _set_random_state(state: dict[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state and device.type == "cuda":
+        torch.cuda.set_rng_state(state["cuda"], device)
