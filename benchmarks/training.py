@@ -48,6 +48,7 @@ from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import ROOT, STUDENT, TrainSettings
 from cxr14.training import losses
 from cxr14.training.data import Data
+from cxr14.training.distillation import Distillation, Teacher
 from cxr14.training.loop import TrainingLoop
 from cxr14.training.train_step import TrainStep
 
@@ -217,7 +218,7 @@ def distillation_row(bench: Bench) -> dict[str, object]:
     model = zoo.build(TEACHER, pretrained=False, image_size=bench.settings.image_size)
     teacher = devices.place(model, bench.device)
     compare = partial(losses.bernoulli_loss, temperature=2.0, soft_weight=1 / len(FINDINGS))
-    taught = bench.train_step(STUDENT, losses.Distillation([teacher], compare))
+    taught = bench.train_step(STUDENT, Distillation([Teacher(teacher)], compare))
     others = {
         "student": partial(bench.bare_step, bench.train_step(STUDENT)),
         "teacher": partial(bench.forward, teacher),

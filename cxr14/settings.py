@@ -86,6 +86,9 @@ class LoopSettings(RunSettings):
     kept; 0: no average."""
     smallest_crop: PositiveFraction = 0.5
     """Smallest share of the radiograph's area that a random crop keeps, 0 to 1."""
+    mixup: NonNegativeFloat = 0.0
+    """Blend each radiograph of a batch, and its labels, with another one: the alpha of mixup's Beta
+    distribution; 0: no blends."""
     image_size: Annotated[int, Range(32)] = 224
     """Side of the square input of the network, in pixels."""
     pretrained: bool = True
@@ -110,6 +113,8 @@ class LoopSettings(RunSettings):
 class TrainSettings(LoopSettings):
     """Fine-tuning of one network."""
 
+    label_smoothing: Fraction = 0.0
+    """Move the labels this far towards 1/2, 0 to 1."""
     init_checkpoint: InputPath | None = None
     """Start from this checkpoint, of any known format, instead of the ImageNet-1k weights."""
 
@@ -126,12 +131,20 @@ class DistillSettings(LoopSettings):
     """Folder of the student's network."""
     student_ckpt_path: InputPath | None = None
     """Checkpoint that the student starts from; None: the ImageNet-1k weights."""
-    distill_loss: Literal["bernoulli", "study"]
-    """Distillation loss; both formulas are in cxr14/training/losses.py."""
+    distill_loss: Literal["bernoulli", "study", "matching"]
+    """Distillation loss; the formulas are in cxr14/training/losses.py."""
     temperature: PositiveFloat
     """Divides the logits of student and teacher before they are compared; above 0."""
     hard_weight: Fraction = 0.5
     """Weight of the labels in the study loss (its alpha), 0 to 1; the teacher has the rest."""
+    label_weight: Fraction = 0.1
+    """Weight of the labels in the matching loss, 0 to 1; the teacher has the rest."""
+    correlation_weight: NonNegativeFloat = 0.0
+    """Weight of a term on the correlation of student and teacher over the batch, by finding; 0: none."""
+    rank_weight: NonNegativeFloat = 0.0
+    """Weight of a term on the order of pairs of radiographs, finding by finding; 0: none."""
+    teacher_cache: OutputFolder | None = None
+    """Folder for the teacher's logits, which later trainings with the same views read; None: no cache."""
     soft_weight: NonNegativeFloat = 1 / len(FINDINGS)
     """Weight of the teacher in the bernoulli loss (its lambda), 0 or more; the default is one over the number
     of findings, because the divergence is a sum over findings and the cross-entropy a mean."""

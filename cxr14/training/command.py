@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from cxr14.data import provenance
 from cxr14.data.image_lists import ImageList
@@ -23,7 +23,9 @@ from cxr14.script import as_plain
 from cxr14.settings import DistillSettings, LoopSettings, TrainSettings
 from cxr14.training import losses, snapshot
 from cxr14.training.data import Data
+from cxr14.training.distillation import Distillation, Teacher, comparison
 from cxr14.training.loop import TrainingLoop
+from cxr14.training.teacher_cache import TeacherCache
 from cxr14.training.train_step import TrainStep, seed_process
 
 # Settings that may change when a training is resumed. Lists and weights are compared by hash, not by path.
@@ -40,6 +42,7 @@ MAY_CHANGE = frozenset(
         "resume",
         "save_minutes",
         "student_ckpt_path",
+        "teacher_cache",
         "teacher_ckpt_path",
         "threads",
         "train_image_list",
@@ -99,11 +102,15 @@ def _train(
 
     patients = provenance.of_lists(data.train, data.val)
     loss, teacher = losses.binary_cross_entropy, None
+    if isinstance(settings, TrainSettings) and settings.label_smoothing:
+        loss = partial(losses.smoothed_cross_entropy, smoothing=settings.label_smoothing)
     if isinstance(settings, DistillSettings):
         teacher_model, teacher = _load_teacher(settings)
         _require_usable(settings, teacher.provenance, settings.teacher_ckpt_path, data.val)
         patients = patients.merged(teacher.provenance)
-        loss = losses.Distillation([devices.place(teacher_model, group.device)], _distillation_loss(settings))
+        cache = _teacher_cache(settings, teacher, data, len(train_batches), group)
+        placed = Teacher(devices.place(teacher_model, group.device), cache)
+        loss = Distillation([placed], comparison(settings))
 
     precision.configure_training(settings.deterministic)
     torch.manual_seed(settings.seed)  # the same initial weights in every process
@@ -173,10 +180,30 @@ def _load_teacher(settings: DistillSettings) -> tuple[nn.Module, Checkpoint]:
     return model, teacher
 
 
-def _distillation_loss(settings: DistillSettings) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    if settings.distill_loss == "study":
-        return partial(losses.study_loss, temperature=settings.temperature, hard_weight=settings.hard_weight)
-    return partial(losses.bernoulli_loss, temperature=settings.temperature, soft_weight=settings.soft_weight)
+def _teacher_cache(
+    settings: DistillSettings, teacher: Checkpoint, data: Data, steps_per_epoch: int, group: ProcessGroup
+) -> TeacherCache | None:
+    if settings.teacher_cache is None:
+        return None
+    key = {
+        "teacher": teacher.weights_hash,
+        "list": data.train.fingerprint,
+        "radiographs": str(settings.data_dir.resolve()),
+        "seed": settings.seed,
+        "batch size": settings.batch_size,
+        "image size": settings.image_size,
+        "smallest crop": settings.smallest_crop,
+        "mixup": settings.mixup,
+        "processes": group.world_size,
+        "parts": settings.accumulate if settings.mixup else 1,
+        "device": group.device.type,
+        "number format": str(precision.training_dtype(group.device)),
+    }
+    cache = TeacherCache(settings.teacher_cache, key, steps_per_epoch * settings.batch_size, len(FINDINGS))
+    if group.is_main:
+        megabytes = settings.num_epochs * cache.bytes_per_epoch / 1e6
+        print(f"The teacher's logits are kept in {cache.folder}, up to {megabytes:.0f} MB for this training.")
+    return cache
 
 
 def _require_usable(settings: LoopSettings, patients: Provenance, path: Path, val: ImageList) -> None:

@@ -1,30 +1,56 @@
-"""Losses over 14 independent binary findings: from the labels, and two that also use a teacher.
+"""Losses over 14 independent binary findings: from the labels, and those that also use a teacher.
 
-The training loop calls every loss as ``loss(images, logits, labels) -> scalar``. In a distillation the teacher
-receives the same images.
+The training loop calls every loss as ``loss(views, logits, labels) -> scalar``. A distillation computes the
+teacher's logits on the same views (cxr14/training/distillation.py).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from cxr14.runtime import precision
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(B, 3, H, W) images, (B, 14) logits, (B, 14) labels in 0..1 -> scalar."""
+class Views(NamedTuple):
+    """The part of a batch that passes through the network at once."""
+
+    images: Tensor
+    """(B, 3, H, W) crops of the radiographs, normalised."""
+    epoch: int
+    """Counted from 0."""
+    rows: slice
+    """Their places in the order of the epoch."""
 
 
-def binary_cross_entropy(images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
+Loss = Callable[[Views, Tensor, Tensor], Tensor]
+"""views, (B, 14) logits, (B, 14) labels in 0..1 -> scalar."""
+
+
+def binary_cross_entropy(views: Views | None, logits: Tensor, labels: Tensor) -> Tensor:
     """Return the mean binary cross-entropy over radiographs and findings, from logits.
 
     Args:
-        images: not used; every loss receives them.
+        views: not used; every loss receives them.
         logits: (B, 14).
-        labels: (B, 14), 0 or 1.
+        labels: (B, 14), 0 to 1: between where radiographs are blended or labels smoothed.
     """
     return functional.binary_cross_entropy_with_logits(logits, labels)
+
+
+def smoothed_cross_entropy(views: Views | None, logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the binary cross-entropy with labels moved towards 1/2: y (1 - s) + s / 2.
+
+    Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7, for
+    independent binary findings.
+
+    Args:
+        views: not used.
+        logits: (B, 14).
+        labels: (B, 14), 0 to 1.
+        smoothing: s, 0 to 1.
+    """
+    return binary_cross_entropy(views, logits, labels * (1 - smoothing) + smoothing / 2)
 
 
 def focal_binary_cross_entropy(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
@@ -95,30 +121,31 @@ def bernoulli_loss(
         student, teacher: (B, 14) logits.
         labels: (B, 14), 0 or 1.
         temperature: T, above 0.
-        soft_weight: lambda, 0 or more. BCE is a mean over the findings and the divergence a sum, so 1/14 gives
+        soft_weight: lambda, 0 or more. BCE is a mean over the findings and the divergence a sum, so 1/14
+        gives
             labels and teacher equal weight.
     """
     hard = functional.binary_cross_entropy_with_logits(student, labels)
     return hard + soft_weight * bernoulli_divergence(student, teacher, temperature)
 
 
-class Distillation:
-    """A loss that computes the logits of frozen teachers and passes them to one of the losses above.
+def matching_loss(
+    student: Tensor, teacher: Tensor, labels: Tensor, temperature: float, label_weight: float
+) -> Tensor:
+    """Return w BCE(z_s, y) + (1 - w) T^2 * mean over findings of KL(sigma(z_t / T) || sigma(z_s / T)).
+
+    Function matching: Beyer et al. 2022, "Knowledge distillation: A good teacher is patient and consistent",
+    for independent binary findings. The student learns mostly from the teacher, on views that both see, which
+    MIXUP blends.
 
     Args:
-        teachers: networks that map the student's images to (B, 14) logits. They are frozen and set to eval
-            here; the logits of several are averaged (the geometric mean of their odds).
-        compare: (student logits, teacher logits, labels) -> scalar.
+        student, teacher: (B, 14) logits.
+        labels: (B, 14), 0 to 1.
+        temperature: T, above 0.
+        label_weight: w, 0 to 1; 0 uses no labels.
     """
-
-    def __init__(
-        self, teachers: Sequence[nn.Module], compare: Callable[[Tensor, Tensor, Tensor], Tensor]
-    ) -> None:
-        self.teachers = [teacher.eval().requires_grad_(False) for teacher in teachers]
-        self.compare = compare
-
-    def __call__(self, images: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the scalar loss of (B, 14) student `logits` on the crops that they were computed from."""
-        with torch.no_grad(), precision.autocast(images.device):
-            teacher_logits = torch.stack([teacher(images) for teacher in self.teachers]).float().mean(dim=0)
-        return self.compare(logits, teacher_logits, labels)
+    divergence = bernoulli_divergence(student, teacher, temperature) / student.shape[1]
+    if label_weight == 0:
+        return divergence
+    hard = functional.binary_cross_entropy_with_logits(student, labels)
+    return label_weight * hard + (1 - label_weight) * divergence

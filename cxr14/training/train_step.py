@@ -18,7 +18,8 @@ from cxr14.errors import InputError
 from cxr14.runtime import devices, precision
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import LoopSettings
-from cxr14.training.losses import Loss
+from cxr14.training import mixup
+from cxr14.training.losses import Loss, Views
 
 
 class TrainStep:
@@ -26,7 +27,7 @@ class TrainStep:
 
     Args:
         model: maps normalised images to logits; on the CPU, with its initial weights.
-        loss: (images, logits, labels) -> scalar.
+        loss: (views, logits, labels) -> scalar.
         settings: settings of the training.
         group: this process and its device.
         steps_per_epoch: batches in an epoch.
@@ -94,14 +95,24 @@ class TrainStep:
         ).of(self.group.rank, self.group.world_size)
         views = augment.cut(images, crops, settings.image_size)
         parts = list(zip(views.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True))
+        first_row = batch * settings.batch_size + self.group.rank
         total = torch.zeros((), device=device)
         for number, (part, part_labels) in enumerate(parts, start=1):
             skip_sync = self.group.world_size > 1 and number < len(parts)
             with self.wrapped_model.no_sync() if skip_sync else nullcontext():
                 normalised = augment.normalise(part, out=self._input_for(part))
+                if settings.mixup:
+                    # Within the part: other processes and parts hold the rest of the batch.
+                    blending = _generator(settings.seed, epoch, batch, self.group.rank, number)
+                    drawn = mixup.draw_blend(len(part), settings.mixup, blending)
+                    normalised = mixup.blend(normalised, drawn)
+                    part_labels = mixup.blend(part_labels, drawn)
                 with precision.autocast(device):
                     logits = self.wrapped_model(normalised)
-                loss = self.loss(normalised, logits.float(), part_labels) * len(part)
+                end_row = first_row + len(part) * self.group.world_size
+                inputs = Views(normalised, epoch, slice(first_row, end_row, self.group.world_size))
+                first_row = end_row
+                loss = self.loss(inputs, logits.float(), part_labels) * len(part)
                 # Gradients are averaged over the processes; the factor makes that the mean over the batch.
                 self.scaler.scale(loss * (self.group.world_size / batch_size)).backward()
             total += loss.detach()

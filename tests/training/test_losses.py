@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from cxr14.training import losses
 
@@ -97,32 +96,3 @@ def test_weights_choose_between_labels_and_teacher(logits, labels):
     torch.testing.assert_close(only_labels, losses.focal_binary_cross_entropy(student, labels))
     only_labels = losses.bernoulli_loss(student, teacher, labels, temperature=2.0, soft_weight=0.0)
     torch.testing.assert_close(only_labels, losses.binary_cross_entropy(None, student, labels))
-
-
-def test_teacher_is_frozen_and_sees_the_students_images(labels):
-    images = torch.randn(5, 3, 4, 4)
-    teacher = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(48), nn.Dropout(0.5), nn.Linear(48, 14)).train()
-    student = nn.Sequential(nn.Flatten(), nn.Linear(48, 14))
-    before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    loss = losses.Distillation([teacher], TAUGHT_LOSSES[1])
-    logits = student(images)
-    loss(images, logits, labels.float()).backward()
-    assert not teacher.training
-    assert all(parameter.grad is None for parameter in teacher.parameters())
-    for name, value in teacher.state_dict().items():
-        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
-    with torch.no_grad():
-        expected = TAUGHT_LOSSES[1](logits, teacher(images), labels.float())
-    torch.testing.assert_close(loss(images, logits, labels.float()), expected)
-
-
-def test_several_teachers_teach_their_mean_logit(labels):
-    images = torch.randn(5, 3, 4, 4)
-    teachers = [nn.Sequential(nn.Flatten(), nn.Linear(48, 14)) for _ in range(2)]
-    logits = torch.randn(5, 14)
-    with torch.no_grad():
-        mean = (teachers[0](images) + teachers[1](images)) / 2
-    loss = losses.Distillation(teachers, TAUGHT_LOSSES[1])
-    torch.testing.assert_close(
-        loss(images, logits, labels.float()), TAUGHT_LOSSES[1](logits, mean, labels.float())
-    )
