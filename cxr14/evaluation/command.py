@@ -24,6 +24,7 @@ from cxr14.models import checkpoint, profile, zoo
 from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
 from cxr14.runtime.distributed import ProcessGroup, process_group
+from cxr14.runtime.threads import use_threads
 from cxr14.settings import TaughtTestSettings, TestSettings
 
 METRICS_FILE = "metrics.csv"
@@ -65,6 +66,7 @@ def _run(
     settings: TestSettings, build_model: Callable[..., nn.Module], network: str, teacher: str | None
 ) -> None:
     calibration.require_rule(settings.threshold_rule, settings.target_sensitivity)
+    use_threads(settings.threads)
     with process_group(settings.device) as group:
         val, test = read_list(settings.val_image_list), read_list(settings.test_image_list)
         require_disjoint(val, test)

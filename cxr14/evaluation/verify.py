@@ -19,6 +19,7 @@ from cxr14.files import fingerprint
 from cxr14.models import checkpoint
 from cxr14.runtime import devices
 from cxr14.runtime.distributed import ProcessGroup
+from cxr14.runtime.threads import use_threads
 from cxr14.settings import TestSettings, VerifySettings
 
 SAME_DEVICE = 1e-6
@@ -64,6 +65,7 @@ def _all_verified(settings: VerifySettings) -> bool:
     # All that can be wrong with the input is found before the first network is asked.
     test, images = read_list(settings.test_image_list), open_images(settings.data_dir)
     results = find_results(settings.results_dir, settings.ckpt_path, test)
+    use_threads(settings.threads)
     group = ProcessGroup(devices.choose(settings.device))
     verdicts = [_verified(result, test, images, settings, group) for result in results]
     print(f"\n{sum(verdicts)} of {len(verdicts)} results come out again.")

@@ -27,6 +27,7 @@ from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint
 from cxr14.models.checkpoint import About
 from cxr14.runtime import devices
+from cxr14.runtime.threads import use_threads
 from cxr14.settings import ExplainSettings, Method
 
 SHEET_FILE, INDEX_FILE = "contact-sheet.png", "explanations.csv"
@@ -44,6 +45,7 @@ def explain(settings: ExplainSettings) -> None:
     require_images(image_list, images.names)
     boxes = read_boxes(settings.box_list) if settings.box_list else {}
     rows = choose_radiographs(image_list, settings.findings_shown, boxes, settings.count)
+    use_threads(settings.threads)
     device = devices.choose(settings.device)
     model, loaded = checkpoint.load(settings.ckpt_path)
     model = devices.place(model, device)

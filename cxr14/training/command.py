@@ -1,4 +1,4 @@
-"""The entry points of the train scripts: data, weights and loss are prepared and handed to the training loop."""
+"""The entry points of the train scripts: data, weights and loss are prepared for the training loop."""
 
 import sys
 from collections.abc import Callable

@@ -15,7 +15,7 @@ from cxr14.models.checkpoint import snapshot_path
 
 
 def save(checkpoint: Path, state: dict[str, Any]) -> None:
-    """Save `state` (tensors in plain containers) as the last snapshot, and keep the previous one beside it."""
+    """Save `state` (tensors in plain containers) as the last snapshot, and keep the previous one."""
     last = snapshot_path(checkpoint)
     with atomic_write(last, previous=_previous_path(last)) as temporary, temporary.open("wb") as file:
         torch.save(state, file)

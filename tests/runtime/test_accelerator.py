@@ -1,10 +1,7 @@
-"""What can be known of a GPU without one, and what can be known with one.
+"""Training on an accelerator, as far as a machine without one can check it.
 
-Torch's meta device computes shapes alone, but like a GPU it refuses a tensor of another device.
+Torch's meta device computes shapes only, but like a GPU it rejects a tensor of another device.
 """
-
-import sys
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,94 +10,113 @@ import torch
 from cxr14.errors import InputError
 from cxr14.evaluation import inference
 from cxr14.findings import FINDINGS
-from cxr14.models import checkpoint, zoo
+from cxr14.models import zoo
 from cxr14.runtime import devices
 from cxr14.runtime.distributed import ProcessGroup
-from cxr14.script import as_plain, read_settings
-from cxr14.settings import ROOT, STUDENT, DistillSettings
-from cxr14.training import command, learner, losses
-from cxr14.training.learner import Learner
+from cxr14.settings import STUDENT
+from cxr14.training import losses, train_step
+from cxr14.training.distillation import Distillation, Teacher
+from cxr14.training.train_step import TrainStep
 from tests.toy import SIDE, toy_network, toy_settings, toy_training
 
 META = torch.device("meta")
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 
 
-@pytest.fixture(autouse=True)
-def no_autocast_on_meta(monkeypatch):
-    autocast = devices.autocast
-    monkeypatch.setattr(
-        devices, "autocast", lambda device: nullcontext() if device.type == "meta" else autocast(device)
-    )
-
-
 def step_on_meta(model, loss, settings):
     """Take one step and return its loss."""
-    one = Learner(model, loss, settings, ProcessGroup(META), steps_per_epoch=1)
+    step = TrainStep(model, loss, settings, ProcessGroup(META), steps_per_epoch=1)
     images = torch.zeros(settings.batch_size, SIDE, SIDE, dtype=torch.uint8, device=META)
     labels = torch.zeros(settings.batch_size, len(FINDINGS), device=META)
-    return one.step(images, labels, settings.batch_size, epoch=0, batch=0, number=0)
+    return step(images, labels, batch_size=settings.batch_size, epoch=0, batch=0, step=0)
 
 
 @pytest.mark.parametrize("changes", [{}, {"accumulate": 2}])
-def test_a_step_keeps_to_its_device(changes, tmp_path):
-    loss = step_on_meta(
-        toy_network(), losses.binary_cross_entropy, toy_settings(tmp_path, ema_decay=0, **changes)
-    )
+def test_step_uses_its_device_only(changes, tmp_path):
+    settings = toy_settings(tmp_path, ema_decay=0, **changes)
+    loss = step_on_meta(toy_network(), losses.binary_cross_entropy, settings)
     assert loss.device == META
     assert loss.shape == ()
 
 
-def test_a_teacher_looks_where_its_student_learns(tmp_path, monkeypatch):
+def test_step_of_a_distillation_uses_its_device_only(tmp_path):
     settings = toy_settings(tmp_path, ema_decay=0)
-    path = tmp_path / "teacher.pth"
-    about = checkpoint.About(network=STUDENT, image_size=settings.image_size)
-    model = zoo.build(STUDENT, pretrained=False, image_size=settings.image_size)
-    checkpoint.save(path, model.state_dict(), about)
-    begun = []
-    monkeypatch.setattr(command, "_run", lambda *words: begun.append(words[-1]))
-    monkeypatch.setattr(sys, "argv", ["train-kd1-model.py"])
-    constants = {name.upper(): value for name, value in as_plain(settings).items()}
-    constants = {name: constants[name] for name in constants if name != "INIT_CHECKPOINT"}
-    script = {
-        "__file__": str(ROOT / "6" / "train.py"),
-        **constants,
-        "TEACHER": STUDENT,
-        "TEACHER_CKPT_PATH": path,
-        "DISTILL_LOSS": "bernoulli",
-        "TEMPERATURE": 2.0,
-        "PRETRAINED": False,
-    }
-    command.distill(read_settings(DistillSettings, script, []))
-    student, loss = begun[0](META)
-    assert isinstance(student, torch.nn.Module)
-    assert step_on_meta(student, loss, settings).device == META
+    teacher = zoo.build(STUDENT, pretrained=False, image_size=settings.image_size)
+
+    def compare(student, teacher, labels):
+        return losses.bernoulli_loss(student, teacher, labels, temperature=2.0, soft_weight=0.1)
+
+    loss = Distillation([Teacher(devices.place(teacher, META))], compare)
+    assert step_on_meta(toy_network(), loss, settings).device == META
 
 
 @pytest.mark.parametrize("name", zoo.NAMES)
-def test_synchronised_batchnorm_leaves_a_network_its_function(name):
-    """Its sums over processes need GPUs; what it does to one radiograph in eval does not."""
+def test_sync_batchnorm_leaves_the_function_of_a_network(name):
+    """Its sums over processes need GPUs; its output for one radiograph in eval mode does not."""
     model = zoo.build(name, pretrained=False, image_size=64).eval()
     images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         before = model(images)
-        after = learner._synchronised(model, torch.device("cuda"))(images)
+        after = train_step._convert_sync_batchnorm(model, torch.device("cuda"))(images)
     assert torch.equal(before, after)
 
 
-def test_synchronised_batchnorm_without_gpus_is_a_sentence():
+def test_sync_batchnorm_without_gpus_raises_input_error():
     with pytest.raises(InputError, match="SYNC_BATCHNORM"):
-        learner._synchronised(toy_network(), torch.device("cpu"))
+        train_step._convert_sync_batchnorm(toy_network(), torch.device("cpu"))
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """A machine that seems to have two GPUs; the calls that would reach them are recorded."""
+    calls = {"set_device": [], "get_rng_state": [], "set_rng_state": []}
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", calls["set_device"].append)
+
+    def get_rng_state(device="cuda"):
+        calls["get_rng_state"].append(torch.device(device))
+        return torch.full((16,), torch.device(device).index or 0, dtype=torch.uint8)
+
+    def set_rng_state(state, device="cuda"):
+        calls["set_rng_state"].append((torch.device(device), state[0].item()))
+
+    monkeypatch.setattr(torch.cuda, "get_rng_state", get_rng_state)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", set_rng_state)
+    return calls
+
+
+def test_second_gpu_becomes_the_current_device(two_gpus):
+    second = torch.device("cuda:1")
+    assert devices.choose("cuda:1") == second
+    assert two_gpus["set_device"] == [second]
+    with pytest.raises(InputError, match="2 CUDA devices"):
+        devices.choose("cuda:2")
+
+
+def test_random_state_of_the_second_gpu_is_saved_and_restored(two_gpus):
+    second = torch.device("cuda:1")
+    state = train_step._random_state(second)
+    assert two_gpus["get_rng_state"] == [second]
+    train_step._set_random_state(state, second)
+    assert two_gpus["set_rng_state"] == [(second, 1)]
+
+
+def test_random_state_of_a_gpu_is_ignored_on_the_cpu(two_gpus):
+    state = train_step._random_state(torch.device("cuda:1"))
+    train_step._set_random_state(state, torch.device("cpu"))
+    assert two_gpus["set_rng_state"] == []
 
 
 @needs_gpu
-def test_a_gpu_learns_what_a_cpu_learns(tmp_path):
-    answers, told = {}, {}
+def test_gpu_trains_like_a_cpu(tmp_path):
+    logits, losses_of_last_epoch = {}, {}
     for name in ("cpu", "cuda"):
         group = ProcessGroup(devices.choose(name))
         settings = toy_settings(tmp_path / name, num_epochs=2)
-        one = toy_training(settings, network=toy_network(dropout=0), group=group)
-        told[name] = one.run().history[-1]["train_loss"]
-        answers[name] = inference.predict(one.learner.tested, one.val, group, image_size=32)
-    assert told["cuda"] == pytest.approx(told["cpu"], rel=0.02)
-    assert np.abs(answers["cuda"] - answers["cpu"]).max() < 0.2
+        training = toy_training(settings, network=toy_network(dropout=0), group=group)
+        losses_of_last_epoch[name] = training.run().history[-1]["train_loss"]
+        model = training.train_step.evaluated_model
+        logits[name] = inference.predict(model, training.val_batches, group, image_size=32)
+    assert losses_of_last_epoch["cuda"] == pytest.approx(losses_of_last_epoch["cpu"], rel=0.02)
+    assert np.abs(logits["cuda"] - logits["cpu"]).max() < 0.2
