@@ -8,26 +8,22 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import expit
 from torch import nn
 
-from cxr14.data.geometry import read_side
 from cxr14.data.image_lists import ImageList, read_list, require_disjoint
-from cxr14.data.images import ImageSource, open_images
+from cxr14.data.images import open_images
 from cxr14.data.kinds import KINDS
-from cxr14.data.loader import Batches
 from cxr14.errors import InputError
-from cxr14.evaluation import calibration, inference, metrics
+from cxr14.evaluation import calibration, metrics
 from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
+from cxr14.evaluation.scoring import METRICS_FILE, Scorer
 from cxr14.files import atomic_write, fingerprint
 from cxr14.models import checkpoint, profile, zoo
 from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
-from cxr14.runtime.distributed import ProcessGroup, process_group
+from cxr14.runtime.distributed import process_group
 from cxr14.runtime.threads import use_threads
 from cxr14.settings import TaughtTestSettings, TestSettings
-
-METRICS_FILE = "metrics.csv"
 
 # What the study prints, in its words, and the column of the metrics' table that holds it.
 PRINTED = {
@@ -74,7 +70,7 @@ def _run(
         model, held = checkpoint.load(settings.ckpt_path, network, build_model)
         _require_teacher(held, teacher, settings.ckpt_path)
         _require_unseen(held, test)
-        ask = Asking(devices.place(model, group.device), images, held, settings, group)
+        ask = Scorer(devices.place(model, group.device), images, held, settings, group)
         answers = {VALIDATION: ask(val, VALIDATION), TEST: ask(test, TEST)}
         if not group.is_main:
             return
@@ -112,55 +108,6 @@ def _run(
                 predictions, about=about, checkpoint_fingerprint=fingerprint(settings.ckpt_path)
             ).save(path)
         _report(answers[TEST], test, thresholds, settings)
-
-
-@dataclasses.dataclass(frozen=True)
-class Asking:
-    """A network that is ready to be asked about image lists."""
-
-    model: nn.Module
-    images: ImageSource
-    held: Checkpoint
-    settings: TestSettings
-    group: ProcessGroup
-
-    def __call__(self, image_list: ImageList, split: str) -> Predictions:
-        """Return what the network says about every radiograph of the list.
-
-        Args:
-            image_list: N radiographs.
-            split: "val" or "test": what the list is for.
-        """
-        about = self.held.about
-        batches = Batches(
-            image_list,
-            self.images,
-            side=read_side(about.image_size),
-            batch_size=self.settings.batch_size,
-            num_workers=self.settings.num_workers,
-            rank=self.group.rank,
-            world=self.group.world_size,
-        )
-        logits = inference.predict(
-            self.model,
-            batches,
-            self.group,
-            image_size=about.image_size,
-            crops=self.settings.crops,
-            note=f"{split} list, {self.settings.crops} crops",
-        )
-        return Predictions(
-            names=np.array(image_list.names),
-            patients=np.array(image_list.patients),
-            labels=image_list.labels,
-            probabilities=expit(logits),
-            logits=logits,
-            split=split,
-            network=about.network,
-            teacher=about.teacher,
-            checkpoint_fingerprint=fingerprint(self.settings.ckpt_path),
-            list_fingerprint=image_list.fingerprint,
-        )
 
 
 def _require_teacher(held: Checkpoint, teacher: str | None, path: Path) -> None:

@@ -13,8 +13,8 @@ from cxr14.data.images import ImageSource, open_images
 from cxr14.data.kinds import KINDS
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
-from cxr14.evaluation.command import METRICS_FILE, Asking
 from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, Predictions
+from cxr14.evaluation.scoring import METRICS_FILE, Scorer
 from cxr14.files import fingerprint
 from cxr14.models import checkpoint
 from cxr14.runtime import devices
@@ -156,7 +156,7 @@ def _verified(
     )
     model, held = checkpoint.load(result.ckpt_path, saved.network)
     model = devices.place(model, group.device)
-    again = Asking(model, images, held, asked_as, group)(test, TEST)
+    again = Scorer(model, images, held, asked_as, group)(test, TEST)
     before, now = saved.about.get("device", "an unknown device"), devices.describe(group.device)
     tolerance = SAME_DEVICE if before == now else OTHER_DEVICE
     table = compare(saved, again, tolerance, result.tabled)
