@@ -1,19 +1,21 @@
-"""Ask the checkpoint behind every saved result about its test list again: do its figures come out?
+"""Verify saved results: check that the files of each agree, and test its checkpoint again.
 
     python verify-results.py
     python verify-results.py --results-dir results/3-CheXNet --ckpt-path 3-CheXNet/model3.pth
 
-Checkpoints and image list are recognised by their fingerprints. Prints a table a result and writes nothing;
-the exit status is 0 if all figures come out, 1 if one does not, 2 if something is missing. Takes as long as
-testing does.
+A checkpoint is found by the hash of its weights, in CKPT_PATH or in its folders. Compared are names, labels,
+split, thresholds, calibration and every metric. Prints a table for each result and changes no file; the exit
+status is 0 if every result is reproduced, 1 if one is not, 2 if something is missing. Takes as long as the
+tests.
 """
 
 from cxr14 import script
 from cxr14.settings import VerifySettings
 
 RESULTS_DIR = "results"
-CKPT_PATH = "."  # a checkpoint, or a folder that has them in it or in its folders, as this one has
+CKPT_PATH = "."  # a checkpoint, or a folder with checkpoints in it or in its folders
 DATA_DIR = "ChestX-ray14/images"
+VAL_IMAGE_LIST = "ChestX-ray14/labels/val_list.txt"
 TEST_IMAGE_LIST = "ChestX-ray14/labels/test_list.txt"
 
 if __name__ == "__main__":

@@ -47,13 +47,21 @@ class ComputeSettings(ScriptSettings):
 
 
 @dataclass(kw_only=True)
-class RunSettings(ComputeSettings):
+class ReadSettings(ComputeSettings):
     """What training, testing and verification share."""
 
     data_dir: InputPath
     """Folder of the radiographs that the image lists name."""
     num_workers: NonNegativeInt = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
+
+
+@dataclass(kw_only=True)
+class RunSettings(ReadSettings):
+    """What training and testing share."""
+
+    ckpt_path: Path
+    """Checkpoint of the network: training writes it, testing reads it."""
     allow_unknown_origin: bool = False
     """Accept weights that were trained on patients who are not known; every table and plot then says that
     they may have seen test patients."""
@@ -170,6 +178,8 @@ class TestSettings(RunSettings):
     """What the operating thresholds maximise on the validation list."""
     target_sensitivity: PositiveFraction | None = None
     """Sensitivity to reach, above 0 up to 1; for --threshold-rule sensitivity alone."""
+    retest: bool = False
+    """Test again although RESULTS_DIR already holds the results of the same weights, lists and settings."""
 
 
 @dataclass(kw_only=True)
@@ -204,7 +214,7 @@ class CompareSettings(ScriptSettings):
 
 
 @dataclass(kw_only=True)
-class VerifySettings(ComputeSettings):
+class VerifySettings(ReadSettings):
     """Verification of saved results."""
 
     results_dir: InputPath
@@ -212,14 +222,12 @@ class VerifySettings(ComputeSettings):
     ckpt_path: InputPath
     """A checkpoint, or a folder with checkpoints in it or one folder below; the hash of the weights
     tells which of them belongs to which result."""
-    data_dir: InputPath
-    """Folder of the radiographs that the image list names."""
     test_image_list: InputPath
     """Image list that was scored."""
+    val_image_list: InputPath
+    """Image list that operating points and calibration were fitted on."""
     batch_size: PositiveInt = 64
     """Radiographs in one step."""
-    num_workers: NonNegativeInt = 2
-    """Processes that read radiographs beside the main one; 0 reads in the main process."""
 
 
 @dataclass(kw_only=True)

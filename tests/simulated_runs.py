@@ -100,7 +100,7 @@ def save_run(
             split=split,
             network=network,
             teacher=teacher,
-            checkpoint_fingerprint=checkpoint,
+            weights_hash=checkpoint,
             list_fingerprint=f"{list_seed:04d}{radiographs:06d}" + "0" * 54,
             about={key: value for key, value in (recorded | about).items() if value is not None},
         ).save(folder / f"predictions-{split}.npz")

@@ -37,7 +37,6 @@ MAY_IMPORT_TORCH = (
     "cxr14.runtime",
     "cxr14.evaluation.command",
     "cxr14.evaluation.inference",
-    "cxr14.evaluation.scoring",
     "cxr14.evaluation.verify",
     "cxr14.training",
     "cxr14.explanation",

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from cxr14.evaluation.operating_points import OperatingPoints
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
 from cxr14.runtime import devices
@@ -96,9 +97,10 @@ def test_every_teacher_is_distilled_for_one_epoch(number, trained, phantoms, tmp
     rule = ("--threshold-rule", "sensitivity", "--target-sensitivity", 0.8) if number == 2 else ()
     ended = run_python(f"test-kd{number}-model.py", *flags, "--crops", 1, *rule, cwd=KD)
     assert ended.returncode == 0, ended.stderr
-    kept = checkpoint.read(tmp_path / "taught.pth").about.extra["operating"]
-    assert kept["threshold_rule"] == ("sensitivity" if rule else "youden")
-    assert len(kept["thresholds"]) == len(FINDINGS)
+    points = OperatingPoints.load(results / "operating-points.json")
+    assert points.threshold_rule == ("sensitivity" if rule else "youden")
+    assert points.findings == FINDINGS
+    assert points.weights_hash == checkpoint.read(tmp_path / "taught.pth").weights_hash
     assert "synthetic radiographs" in ended.stdout
 
 

@@ -1,31 +1,38 @@
-"""The entry of every test script: a checkpoint and lists -> predictions on disk -> printed figures."""
+"""The entry of every test script: checks, predictions, operating points, and the results on disk."""
 
 import dataclasses
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
+from cxr14.data import provenance
 from cxr14.data.image_lists import ImageList, read_list, require_disjoint
 from cxr14.data.images import open_images
 from cxr14.data.kinds import KINDS
 from cxr14.errors import InputError
-from cxr14.evaluation import calibration, metrics
-from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
-from cxr14.evaluation.scoring import METRICS_FILE, Scorer
-from cxr14.files import atomic_write, fingerprint
+from cxr14.evaluation import calibration, inference, metrics
+from cxr14.evaluation.predictions import TEST, VALIDATION, Predictions
+from cxr14.evaluation.results import (
+    METRICS_FILE,
+    Results,
+    choose_operating_points,
+    find_contradictions,
+    metrics_table,
+    read_metrics,
+)
 from cxr14.models import checkpoint, profile, zoo
 from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
-from cxr14.runtime.distributed import process_group
+from cxr14.runtime.distributed import ProcessGroup, process_group
 from cxr14.runtime.threads import use_threads
 from cxr14.settings import TaughtTestSettings, TestSettings
 
-# What the study prints, in its words, and the column of the metrics' table that holds it.
+# Names of the metrics in the study's output, and their columns in the table of metrics.
 PRINTED = {
     "AUROC": metrics.AUROC,
     "Accuracy": f"accuracy {metrics.AT_STUDY_THRESHOLD}",
@@ -33,137 +40,204 @@ PRINTED = {
 }
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """A checkpoint and the lists that it is tested on."""
+
+    checkpoint: Checkpoint
+    model: nn.Module
+    val: ImageList
+    test: ImageList
+
+    @property
+    def unknown_origin(self) -> list[str]:
+        return list(self.checkpoint.provenance.unknown)
+
+
 def score(build_model: Callable[..., nn.Module], settings: TestSettings) -> None:
-    """Score the checkpoint of one network: what test-model.py does.
+    """Test the checkpoint of one network; the entry of ``test-model.py``.
 
     Args:
-        build_model: builds the network, as that of a ``model.py`` does.
-        settings: all of them.
+        build_model: builds the network, as in ``model.py``.
+        settings: settings of the script; its folder is the name of the network.
 
     Raises:
         InputError: lists, radiographs, checkpoint or settings cannot be used.
     """
-    _run(settings, build_model, settings.folder.name, None)
+    _run(build_model, settings, settings.folder.name, None)
 
 
 def score_student(settings: TaughtTestSettings) -> None:
-    """Score the checkpoint of a distilled student: what the test-kd scripts do.
+    """Test the checkpoint of a distilled student; the entry of the ``test-kd`` scripts.
 
     Args:
-        settings: all of them.
+        settings: settings of the script.
 
     Raises:
         InputError: lists, radiographs, checkpoint or settings cannot be used.
     """
-    _run(settings, partial(zoo.build, settings.student), settings.student, settings.teacher)
+    _run(partial(zoo.build, settings.student), settings, settings.student, settings.teacher)
 
 
 def _run(
-    settings: TestSettings, build_model: Callable[..., nn.Module], network: str, teacher: str | None
+    build_model: Callable[..., nn.Module], settings: TestSettings, network: str, teacher: str | None
 ) -> None:
     calibration.require_rule(settings.threshold_rule, settings.target_sensitivity)
     use_threads(settings.threads)
     with process_group(settings.device) as group:
-        val, test = read_list(settings.val_image_list), read_list(settings.test_image_list)
-        require_disjoint(val, test)
-        images = open_images(settings.data_dir)
-        model, held = checkpoint.load(settings.ckpt_path, network, build_model)
-        _require_teacher(held, teacher, settings.ckpt_path)
-        _require_unseen(held, test)
-        ask = Scorer(devices.place(model, group.device), images, held, settings, group)
-        answers = {VALIDATION: ask(val, VALIDATION), TEST: ask(test, TEST)}
+        subject = _read(build_model, settings, network, teacher)
+        saved = None if settings.retest else _find_results(subject, settings)
+        # The main process decides: another one could look while results are being written.
+        if group.gather(saved is not None)[0]:
+            if group.is_main:
+                print(
+                    f"{settings.results_dir} already holds the results of these weights, lists, crops and "
+                    "threshold rule, so nothing is tested; --retest tests again."
+                )
+                _print(Results.load(settings.results_dir), subject.test, settings)
+            return
+        val, test = _predict(subject, settings, group)
         if not group.is_main:
             return
-        thresholds = calibration.choose_thresholds(
-            answers[VALIDATION], settings.threshold_rule, settings.target_sensitivity
+        points = choose_operating_points(
+            val, settings.threshold_rule, settings.target_sensitivity, settings.crops
         )
-        calibrations = calibration.fit_calibrations(answers[VALIDATION])
-        chosen = {
-            "thresholds": thresholds.tolist(),
-            "calibrations": [dataclasses.asdict(each) for each in calibrations],
-            "threshold_rule": settings.threshold_rule,
-            "target_sensitivity": settings.target_sensitivity,
-            "crops": settings.crops,
-            "chosen_on": val.fingerprint,
-        }
-        _keep_in_checkpoint(settings.ckpt_path, held, chosen)
-        about = {
-            "kind": test.kind,
-            "image_size": held.about.image_size,
-            "device": devices.describe(group.device),
-            "seed": held.about.seed,
-            "epoch": held.about.epoch,
-            "splits": held.about.splits,
-            "settings": held.about.settings,
-            "versions": held.about.versions,
-            "history": _history(settings.ckpt_path),
-            "parameters": profile.total_parameters(model),
-            "macs": profile.macs(model.cpu(), held.about.image_size),
-            "latency_seconds": profile.latency(model, held.about.image_size, seconds=1.0),
-            **chosen,
-        }
-        for split, predictions in answers.items():
-            path = settings.results_dir / PREDICTIONS_FILE.format(split=split)
-            dataclasses.replace(
-                predictions, about=about, checkpoint_fingerprint=fingerprint(settings.ckpt_path)
-            ).save(path)
-        _report(answers[TEST], test, thresholds, settings)
+        results = Results(val, test, points)
+        results.save(settings.results_dir)
+        _print(results, subject.test, settings)
 
 
-def _require_teacher(held: Checkpoint, teacher: str | None, path: Path) -> None:
-    if held.about.teacher != teacher:
+def _read(
+    build_model: Callable[..., nn.Module], settings: TestSettings, network: str, teacher: str | None
+) -> _Subject:
+    """Read the checkpoint and both lists, and refuse a test that would not be one."""
+    val, test = read_list(settings.val_image_list), read_list(settings.test_image_list)
+    require_disjoint(val, test)
+    path = settings.ckpt_path
+    model, tested = checkpoint.load(path, network, build_model)
+    if tested.about.teacher != teacher:
         raise InputError(
-            f"{path} holds a network taught by {held.about.teacher or 'labels alone'}, but this script tests "
-            f"one taught by {teacher or 'labels alone'}; give its checkpoint."
+            f"{path} holds a network taught by {tested.about.teacher or 'labels alone'}, but this script "
+            f"tests one taught by {teacher or 'labels alone'}; give its checkpoint."
         )
+    if not tested.ours and not settings.allow_unknown_origin:
+        raise InputError(
+            f"the patients that {path} was trained on are not known: it may have seen those of the test "
+            "list, and the results could be too good; --allow-unknown-origin tests it and marks the results."
+        )
+    provenance.require_unseen(test, tested.provenance, selected_on=True, weights=str(path))
+    provenance.require_unseen(val, tested.provenance, selected_on=False, weights=str(path))
+    return _Subject(tested, model, val, test)
 
 
-def _require_unseen(held: Checkpoint, test: ImageList) -> None:
-    """Refuse a test list with patients that the network learnt from, if its training list is still there."""
-    learnt_from = Path(str(held.about.settings.get("train_image_list", "")))
-    if learnt_from.is_file():
-        train = read_list(learnt_from)
-        if train.fingerprint == held.about.splits.get("train"):
-            require_disjoint(train, test)
+def _find_results(subject: _Subject, settings: TestSettings) -> Results | None:
+    """Return the saved results of just this test, if they are complete and consistent."""
+    try:
+        results = Results.load(settings.results_dir)
+        table = read_metrics(settings.results_dir / METRICS_FILE)
+    except InputError:
+        return None
+    about, points = subject.checkpoint.about, results.points
+    saved = {
+        "network": points.network,
+        "teacher": points.teacher,
+        "weights": points.weights_hash,
+        "unknown_origin": list(points.unknown_origin),
+        "lists": (results.val.list_fingerprint, results.test.list_fingerprint),
+        "crops": points.crops,
+        "rule": (points.threshold_rule, points.target_sensitivity),
+    }
+    wanted = {
+        "network": about.network,
+        "teacher": about.teacher,
+        "weights": subject.checkpoint.weights_hash,
+        "unknown_origin": subject.unknown_origin,
+        "lists": (subject.val.fingerprint, subject.test.fingerprint),
+        "crops": settings.crops,
+        "rule": (settings.threshold_rule, settings.target_sensitivity),
+    }
+    return results if saved == wanted and not find_contradictions(results, table) else None
 
 
-def _keep_in_checkpoint(path: Path, held: Checkpoint, chosen: dict[str, Any]) -> None:
-    # A published file stays as it was published.
-    if held.ours and held.about.extra.get("operating") != chosen:
-        extra = held.about.extra | {"operating": chosen}
-        checkpoint.save(path, held.weights, dataclasses.replace(held.about, extra=extra))
+def _predict(
+    subject: _Subject, settings: TestSettings, group: ProcessGroup
+) -> tuple[Predictions, Predictions]:
+    """Return the predictions for the validation list and the test list."""
+    images = open_images(settings.data_dir)
+    model = devices.place(subject.model, group.device)
+    val, test = (
+        inference.predict_list(
+            model,
+            subject.checkpoint,
+            image_list,
+            images,
+            group,
+            split=split,
+            crops=settings.crops,
+            batch_size=settings.batch_size,
+            num_workers=settings.num_workers,
+        )
+        for image_list, split in ((subject.val, VALIDATION), (subject.test, TEST))
+    )
+    facts = _facts(subject, settings, group) if group.is_main else {}
+    return dataclasses.replace(val, about=facts), dataclasses.replace(test, about=facts)
 
 
-def _history(ckpt_path: Path) -> list[dict[str, Any]]:
+def _facts(subject: _Subject, settings: TestSettings, group: ProcessGroup) -> dict[str, object]:
+    """Return what the report shows beside the metrics."""
+    about, model = subject.checkpoint.about, subject.model.cpu()
+    return {
+        "kind": subject.test.kind,
+        "unknown_origin": subject.unknown_origin,
+        "crops": settings.crops,
+        "threshold_rule": settings.threshold_rule,
+        "target_sensitivity": settings.target_sensitivity,
+        "device": devices.describe(group.device),
+        "device_type": group.device.type,
+        "image_size": about.image_size,
+        "seed": about.seed,
+        "epoch": about.epoch,
+        "splits": about.splits,
+        "settings": about.settings,
+        "versions": about.versions,
+        "history": _history(settings.ckpt_path),
+        "parameters": profile.total_parameters(model),
+        "macs": profile.macs(model, about.image_size),
+        "latency_seconds": profile.latency(model, about.image_size, seconds=1.0),
+    }
+
+
+def _history(ckpt_path: Path) -> list[dict[str, object]]:
     path = checkpoint.log_path(ckpt_path)
     return pd.read_csv(path).to_dict("records") if path.is_file() else []
 
 
-def _report(
-    predictions: Predictions, test: ImageList, thresholds: np.ndarray, settings: TestSettings
-) -> None:
-    table = metrics.table(predictions.labels, predictions.probabilities, thresholds)
-    with atomic_write(settings.results_dir / METRICS_FILE) as aside:
-        table.to_csv(aside)
+def _print(results: Results, test: ImageList, settings: TestSettings) -> None:
+    table = metrics_table(results.test, results.points)
     kind = KINDS[test.kind]
-    print(f"{predictions.network} on {kind.counted(len(test))} of {test.path}, {settings.crops} crops")
+    print(f"{results.test.network} on {kind.counted(len(test))} of {test.path}, {settings.crops} crops")
     if kind.warning:
         print(f"Note: {kind.warning}.")
+    if results.points.unknown_origin:
+        print(
+            f"Note: {', '.join(results.points.unknown_origin)} "
+            f"{provenance.MAY_HAVE_SEEN_TEST_PATIENTS}; the metrics may be too good."
+        )
     for name, column in PRINTED.items():
-        print("\n".join(spoken(name, table[column])))
-    print(f"Predictions, figures and operating thresholds are kept in {settings.results_dir}")
+        print("\n".join(metric_lines(name, table[column])))
+    print(f"Predictions, metrics and operating points are in {settings.results_dir}")
 
 
-def spoken(name: str, values: pd.Series) -> list[str]:
-    """Return the study's lines for one figure: the average, then each finding.
+def metric_lines(name: str, values: pd.Series) -> list[str]:
+    """Return the study's lines for one metric: the average, then each finding.
 
     Args:
-        name: how the study calls it.
-        values: by finding; NaN where a finding has one class only.
+        name: its name in the study.
+        values: by finding; NaN for a finding with one class only.
     """
     mean, covered = metrics.macro(values.to_numpy())
     lines = [f"The average {name} is {mean:.3f} (over {covered} of {len(values)} findings)"]
     for finding, value in values.items():
-        told = "undefined: the list lacks a class of it" if np.isnan(value) else f"{value:.3f}"
-        lines.append(f"The {name} of {finding} is {told}")
+        text = "undefined: the list lacks a class of it" if np.isnan(value) else f"{value:.3f}"
+        lines.append(f"The {name} of {finding} is {text}")
     return lines

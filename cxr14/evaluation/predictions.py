@@ -1,7 +1,7 @@
-"""What a network said about an image list, on disk: all that the statistics need, without the network.
+"""Predictions of one network for one image list, as a file: all that the statistics need.
 
-The file is a plain .npz: arrays and JSON text, never a pickle. It carries which split it was made on, so that
-what may only be chosen on validation can refuse anything else (`evaluation.calibration`).
+The file is a plain .npz of arrays and JSON text, never a pickle. It records the split, so that thresholds and
+calibration can refuse any list but validation (cxr14/evaluation/calibration.py).
 """
 
 import dataclasses
@@ -19,53 +19,56 @@ from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 
 VALIDATION, TEST = SPLITS = ("val", "test")
-"""What a list is for; thresholds and calibration are chosen on the first only."""
+"""Thresholds and calibration are fitted on the first alone."""
 
 PREDICTIONS_FILE = "predictions-{split}.npz"
-"""What a test script calls them in its folder of results."""
+"""Name of the file in the folder of the results."""
 
-_FORMAT = "cxr14 predictions 1"
+_FORMAT = "cxr14 predictions 2"
 _DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error)
 _PER_RADIOGRAPH = ("names", "patients", "labels", "probabilities", "logits")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Predictions:
-    """The answers of one network to one image list.
+    """Predictions of one network for N radiographs and F findings.
 
     Raises:
-        ValueError: arrays whose shapes do not fit together, or an unknown split.
-        InputError: a label is neither 0 nor 1, or an answer is not a finite number.
+        ValueError: the shapes of the arrays do not fit together, or the split is unknown.
+        InputError: a label is neither 0 nor 1, or a prediction is not a finite number.
     """
 
     names: np.ndarray
-    """(N,) file names of the radiographs, in the list's order."""
+    """(N,) file names of the radiographs, in the order of the list."""
     patients: np.ndarray
     """(N,) the patient of each: numbers or strings."""
     labels: np.ndarray
     """(N, F), 0 or 1."""
     probabilities: np.ndarray
-    """(N, F), 0 to 1, after averaging over crops: what every metric is measured on."""
+    """(N, F), 0 to 1, averaged over crops, before calibration; every metric is computed from them."""
     logits: np.ndarray
-    """(N, F), the logits of `probabilities`, which a calibration takes."""
+    """(N, F), the logits of `probabilities`; calibration is applied to them."""
     split: str
     """"val" or "test"."""
     network: str
-    """Folder of the network, or of the distillation."""
+    """Folder of the network."""
     teacher: str | None
-    """Folder of the teacher's network; None for a network that learnt from labels alone."""
-    checkpoint_fingerprint: str
+    """Folder of the teacher's network; None: trained on labels alone."""
+    weights_hash: str
+    """`models.checkpoint.hash_weights` of the network."""
     list_fingerprint: str
+    """SHA-256 of the image list."""
     findings: tuple[str, ...] = FINDINGS
     about: dict[str, object] = field(default_factory=dict)
-    """What else a report should tell: seed, device, crops, synthetic or real; plain JSON values."""
+    """What else is known, as plain JSON values: seed, device, crops, kind of radiographs, history, and
+    `unknown_origin`, the weights behind the network whose training patients are not known."""
 
     def __post_init__(self) -> None:
-        as_arrays = {name: np.asarray(getattr(self, name)) for name in _PER_RADIOGRAPH}
-        as_arrays["names"] = as_arrays["names"].astype(np.str_)
-        if as_arrays["patients"].dtype.kind not in "iu":
-            as_arrays["patients"] = as_arrays["patients"].astype(np.str_)
-        for name, array in as_arrays.items():
+        arrays = {name: np.asarray(getattr(self, name)) for name in _PER_RADIOGRAPH}
+        arrays["names"] = arrays["names"].astype(np.str_)
+        if arrays["patients"].dtype.kind not in "iu":
+            arrays["patients"] = arrays["patients"].astype(np.str_)
+        for name, array in arrays.items():
             object.__setattr__(self, name, array)
         object.__setattr__(self, "findings", tuple(str(finding) for finding in self.findings))
         if self.split not in SPLITS:
@@ -76,14 +79,14 @@ class Predictions:
             raise ValueError(
                 f"labels {self.labels.shape} must have a column for each of {len(self.findings)} findings"
             )
-        for answers in (self.probabilities, self.logits):
-            checked(self.labels, answers)
+        for scores in (self.probabilities, self.logits):
+            checked(self.labels, scores)
 
     def save(self, path: Path | str) -> None:
-        """Write all of it to `path`, whose name ends in .npz, or nothing.
+        """Write an .npz file.
 
         Raises:
-            InputError: the disk does not take it.
+            InputError: the file cannot be written.
         """
         rest = {
             entry.name: getattr(self, entry.name)
@@ -106,21 +109,21 @@ class Predictions:
             raise InputError(f"there are no predictions at {path}; run the stage's test script first.")
         try:
             with np.load(path, allow_pickle=False) as stored:
-                written_as = str(stored["format"]) if "format" in stored else "unknown"
-                if written_as != _FORMAT:
+                file_format = str(stored["format"]) if "format" in stored else "unknown"
+                if file_format != _FORMAT:
                     raise InputError(
-                        f"{path} is of format {written_as!r}, not {_FORMAT!r}; test the checkpoint again."
+                        f"{path} has format {file_format!r}, not {_FORMAT!r}; run the test script again."
                     )
                 arrays = {name: stored[name] for name in _PER_RADIOGRAPH}
                 return cls(**arrays, **json.loads(str(stored["rest"])))
         except _DAMAGE as error:
             raise InputError(
-                f"{path} is not a readable file of predictions; test the checkpoint again."
+                f"{path} is not a readable file of predictions; run the test script again."
             ) from error
 
 
 def require_same_radiographs(first: Predictions, second: Predictions) -> None:
-    """Refuse to compare two networks that were not asked about the same list.
+    """Refuse predictions for different image lists, which cannot be compared.
 
     Raises:
         InputError: the splits, names, findings or labels differ.
@@ -132,6 +135,6 @@ def require_same_radiographs(first: Predictions, second: Predictions) -> None:
     )
     if not same:
         raise InputError(
-            f"{first.network} and {second.network} were not asked about the same image list; "
-            "test both on one list before they are compared."
+            f"{first.network} and {second.network} were not tested on the same image list; test both on one "
+            "list."
         )

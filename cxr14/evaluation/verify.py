@@ -1,198 +1,279 @@
-"""Do saved figures come out again: the checkpoint behind each result is asked about its list once more."""
+"""Verification of saved results: each is checked for contradictions, and its checkpoint is tested again."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
 from cxr14.data.image_lists import ImageList, read_list
 from cxr14.data.images import ImageSource, open_images
 from cxr14.data.kinds import KINDS
 from cxr14.errors import InputError
-from cxr14.evaluation import metrics
-from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, Predictions
-from cxr14.evaluation.scoring import METRICS_FILE, Scorer
-from cxr14.files import fingerprint
-from cxr14.models import checkpoint
+from cxr14.evaluation import inference, metrics
+from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
+from cxr14.evaluation.results import METRICS_FILE, Results, find_contradictions, read_metrics
+from cxr14.models import checkpoint, profile
+from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.runtime.threads import use_threads
-from cxr14.settings import TestSettings, VerifySettings
+from cxr14.settings import VerifySettings
 
-SAME_DEVICE = 1e-6
-"""Most that an AUROC may differ on the device it was measured on. At worst the same numbers are added in
-another order there, which moves a logit by about 1e-6: hardly ever enough for two radiographs to change rank.
-Measured with other batch sizes and numbers of threads on a CPU: no difference at all."""
-OTHER_DEVICE = 2e-3
-"""Most that it may differ on another device. A GPU computes in bfloat16, with 8 bits of precision where a CPU
-has 24: a logit may move by hundredths, and radiographs that lie so near change rank. It is a quarter of the
-0.008 below which the AUROCs of two unpaired runs are hardly told apart."""
+CPU_TOLERANCE = 1e-3
+GPU_TOLERANCE = 1e-2
 
-SAVED, TABLED, AGAIN, DIFFERENCE, COMES_OUT = "predictions", METRICS_FILE, "again", "difference", "comes out"
-MEAN = "mean"
-_FINGERPRINT_SHOWN = 12
+LOGIT, SAVED, AGAIN, LARGEST, REPRODUCED = (
+    "logits differ by",
+    "AUROC saved",
+    "AUROC again",
+    "metrics differ by",
+    "reproduced",
+)
+_DIGITS = 12  # of a hash, in messages
+_CHECKPOINT_NAMES = ("*.pth", "*.pth.tar", "*.pt", "*.safetensors")
+_SNAPSHOT_NAMES = (".last.pth", ".before.pth")
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a test script left, and the checkpoint that it tested."""
+class Saved:
+    """Results of one test, and the checkpoint with the weights that were tested."""
 
     folder: Path
-    saved: Predictions
-    tabled: np.ndarray | None
-    """(F,) the AUROCs of metrics.csv; None where there is no such file."""
+    results: Results
+    table: pd.DataFrame
+    """The table of metrics that was saved."""
     ckpt_path: Path
-
-    @property
-    def crops(self) -> int:
-        """How many crops of each radiograph were averaged."""
-        return self.saved.about["crops"]
 
 
 def verify(settings: VerifySettings) -> None:
-    """Score every saved result again: what verify-results.py does; exit status 1 if a figure differs.
+    """Test the checkpoint of every saved result again; exit with status 1 if one is not reproduced.
 
     Raises:
         InputError: results, checkpoints, lists or radiographs cannot be used.
     """
-    sys.exit(0 if _all_verified(settings) else 1)
+    sys.exit(0 if _verify_all(settings) else 1)
 
 
-def _all_verified(settings: VerifySettings) -> bool:
-    # All that can be wrong with the input is found before the first network is asked.
-    test, images = read_list(settings.test_image_list), open_images(settings.data_dir)
-    results = find_results(settings.results_dir, settings.ckpt_path, test)
+def _verify_all(settings: VerifySettings) -> bool:
+    # Everything is read before the first network runs.
+    lists = {VALIDATION: read_list(settings.val_image_list), TEST: read_list(settings.test_image_list)}
+    images = open_images(settings.data_dir)
+    found = find_results(settings.results_dir, settings.ckpt_path, lists)
     use_threads(settings.threads)
     group = ProcessGroup(devices.choose(settings.device))
-    verdicts = [_verified(result, test, images, settings, group) for result in results]
-    print(f"\n{sum(verdicts)} of {len(verdicts)} results come out again.")
+    verdicts = [_verify_one(saved, lists, images, settings, group) for saved in found]
+    print(f"\n{sum(verdicts)} of {len(verdicts)} results are reproduced.")
     return all(verdicts)
 
 
-def find_results(results_dir: Path, ckpt_path: Path, test: ImageList) -> list[Result]:
-    """Find the predictions below a folder, and the checkpoint behind each.
+def find_results(results_dir: Path, ckpt_path: Path, lists: dict[str, ImageList]) -> list[Saved]:
+    """Find all results below a folder, and the checkpoint of each by the hash of its weights.
 
     Args:
-        results_dir: where to look, at any depth.
-        ckpt_path: a checkpoint, or a folder with checkpoints in it or one folder below.
-        test: the list that has been scored.
+        results_dir: where to search, at any depth.
+        ckpt_path: a checkpoint, or a folder with checkpoints in it or in its folders.
+        lists: the image list of each split.
 
     Raises:
-        InputError: nothing is there, predictions are of another list, or their checkpoint is not to be found.
+        InputError: there are no results, a file is missing or damaged, the results are for other lists, or a
+            checkpoint is not found.
     """
     paths = sorted(results_dir.rglob(PREDICTIONS_FILE.format(split=TEST)))
     if not paths:
         raise InputError(f"there are no predictions below {results_dir}; run a stage's test script first.")
-    checkpoints = _checkpoints(ckpt_path)
-    results = []
+    loaded = []
     for path in paths:
-        saved = Predictions.load(path)
-        if saved.list_fingerprint != test.fingerprint:
+        results = Results.load(path.parent)
+        for split, predictions in ((VALIDATION, results.val), (TEST, results.test)):
+            image_list = lists[split]
+            if predictions.list_fingerprint != image_list.fingerprint:
+                raise InputError(
+                    f"the results in {path.parent} are for another {split} list than "
+                    f"{image_list.path} (fingerprints {_short(predictions.list_fingerprint)} and "
+                    f"{_short(image_list.fingerprint)}); give that list."
+                )
+        loaded.append((path.parent, results, read_metrics(path.with_name(METRICS_FILE))))
+    wanted = {results.test.weights_hash for _, results, _ in loaded}
+    found = _find_checkpoints(ckpt_path, wanted)
+    for folder, results, _ in loaded:
+        if results.test.weights_hash not in found:
             raise InputError(
-                f"{path} was made on another image list than {test.path} (fingerprints "
-                f"{_short(saved.list_fingerprint)} and {_short(test.fingerprint)}); give that list."
+                f"no checkpoint {'is' if ckpt_path.is_file() else 'in'} {ckpt_path} has the weights behind "
+                f"{folder} (hash {_short(results.test.weights_hash)}); give its checkpoint with CKPT_PATH, "
+                "or run the test script again."
             )
-        if saved.checkpoint_fingerprint not in checkpoints:
-            raise InputError(
-                f"the checkpoint behind {path} (fingerprint {_short(saved.checkpoint_fingerprint)}) is not "
-                f"{'' if ckpt_path.is_file() else 'in '}{ckpt_path}: trained or tested again since, its file "
-                "is another one; give the old one, or run the test script again."
-            )
-        if saved.about.get("crops") not in (1, 10):
-            raise InputError(
-                f"{path} does not say from how many crops it was made; test the checkpoint again."
-            )
-        table = path.with_name(METRICS_FILE)
-        tabled = _tabled(table, saved.findings) if table.is_file() else None
-        results.append(Result(path.parent, saved, tabled, checkpoints[saved.checkpoint_fingerprint]))
-    return results
+    return [
+        Saved(folder, results, table, found[results.test.weights_hash]) for folder, results, table in loaded
+    ]
 
 
-def compare(
-    saved: Predictions, again: Predictions, tolerance: float, tabled: np.ndarray | None = None
-) -> pd.DataFrame:
-    """Say of each finding's AUROC, and of their mean, whether it comes out again.
+def compare(saved: Predictions, again: Predictions, thresholds: np.ndarray, tolerance: float) -> pd.DataFrame:
+    """Compare saved predictions with those of a second test, finding by finding.
+
+    The verdict rests on the logits: all metrics follow from them. How far a metric moves with logits that
+    differ within the tolerance depends on how many radiographs lie side by side, so it is shown but not
+    judged.
 
     Args:
-        saved: what the test script kept.
-        again: the same checkpoint's answers to the same list.
-        tolerance: most that a figure may differ, 0 to 1.
-        tabled: (F,) AUROCs that stand in a table beside the predictions; they have to come out as well.
+        saved, again: predictions for the same radiographs.
+        thresholds: (F,) operating thresholds, 0 to 1.
+        tolerance: largest difference of a logit z, relative to max(1, |z|).
 
     Returns:
-        A row a finding, then their mean: each figure, the largest difference from the one that came out
-        again, and whether that is within the tolerance. A figure that is undefined has to stay so.
+        A row for each finding: largest difference of a logit, both AUROCs, largest difference of any metric
+        in `metrics.table`, and whether the logits agree.
     """
-    columns = {} if tabled is None else {TABLED: tabled}
-    columns[SAVED] = metrics.auroc(saved.labels, saved.probabilities)
-    columns[AGAIN] = metrics.auroc(again.labels, again.probabilities)
-    columns = {name: [*values, metrics.macro(values)[0]] for name, values in columns.items()}
-    table = pd.DataFrame(columns, index=pd.Index([*saved.findings, MEAN], name="finding"))
-    kept = table.drop(columns=AGAIN)
-    apart = kept.sub(table[AGAIN], axis=0).abs()
-    as_undefined = kept.isna().eq(table[AGAIN].isna(), axis=0)
-    table[DIFFERENCE] = apart.max(axis=1)
-    table[COMES_OUT] = ((apart <= tolerance) | (kept.isna() & as_undefined)).all(axis=1)
-    return table
+    scale = np.maximum(1, np.abs(again.logits))
+    logit = (np.abs(saved.logits - again.logits) / scale).max(axis=0)
+    before, now = (
+        metrics.table(again.labels, predictions.probabilities, thresholds, again.findings)
+        for predictions in (saved, again)
+    )
+    return pd.DataFrame(
+        {
+            LOGIT: logit,
+            SAVED: before[metrics.AUROC],
+            AGAIN: now[metrics.AUROC],
+            LARGEST: (before - now).abs().max(axis=1),
+            REPRODUCED: logit <= tolerance,
+        },
+        index=before.index,
+    )
 
 
-def _verified(
-    result: Result, test: ImageList, images: ImageSource, settings: VerifySettings, group: ProcessGroup
+def tolerance_of(device_type: object, again: str) -> float:
+    """Return the tolerance for two tests.
+
+    Args:
+        device_type: type of the device of the first test, such as "cpu".
+        again: that of the second.
+    """
+    return CPU_TOLERANCE if device_type == again == "cpu" else GPU_TOLERANCE
+
+
+def _verify_one(
+    saved: Saved,
+    lists: dict[str, ImageList],
+    images: ImageSource,
+    settings: VerifySettings,
+    group: ProcessGroup,
 ) -> bool:
-    saved = result.saved
-    asked_as = TestSettings(
-        data_dir=settings.data_dir,
-        ckpt_path=result.ckpt_path,
-        batch_size=settings.batch_size,
-        num_workers=settings.num_workers,
-        device=settings.device,
-        test_image_list=settings.test_image_list,
-        val_image_list=settings.test_image_list,  # not looked at: nothing is chosen here
-        results_dir=result.folder,
-        crops=result.crops,
-    )
-    model, held = checkpoint.load(result.ckpt_path, saved.network)
-    model = devices.place(model, group.device)
-    again = Scorer(model, images, held, asked_as, group)(test, TEST)
-    before, now = saved.about.get("device", "an unknown device"), devices.describe(group.device)
-    tolerance = SAME_DEVICE if before == now else OTHER_DEVICE
-    table = compare(saved, again, tolerance, result.tabled)
-    taught = f" taught by {saved.teacher}" if saved.teacher else ""
-    print(f"\n{result.folder}: {saved.network}{taught}, {result.ckpt_path}")
+    results, points = saved.results, saved.results.points
+    teacher = f" taught by {points.teacher}" if points.teacher else ""
+    print(f"\n{saved.folder}: {points.network}{teacher}, {saved.ckpt_path}")
+    contradictions = find_contradictions(results, saved.table)
+    model, tested = checkpoint.load(saved.ckpt_path, points.network)
+    contradictions += _differences_from_sources(results, model, tested, lists)
+    if contradictions:
+        print(f"NOT reproduced: the files contradict one another in {'; '.join(contradictions)}.")
+        return False
+    if np.isnan(saved.table[metrics.AUROC].to_numpy(dtype=float)).all():
+        print("NOT reproduced: no finding has both classes in the test list, so there is nothing to compare.")
+        return False
+    return _test_again(saved, devices.place(model, group.device), tested, lists, images, settings, group)
+
+
+def _test_again(
+    saved: Saved,
+    model: nn.Module,
+    tested: Checkpoint,
+    lists: dict[str, ImageList],
+    images: ImageSource,
+    settings: VerifySettings,
+    group: ProcessGroup,
+) -> bool:
+    points, about = saved.results.points, saved.results.test.about
+    tolerance = tolerance_of(about.get("device_type"), group.device.type)
+    before, now = about.get("device", "an unknown device"), devices.describe(group.device)
     print(
-        f"{KINDS[test.kind].counted(len(test))}, {result.crops} crops; measured on {before}, again on {now}: "
-        f"AUROC may differ by {tolerance:g}"
+        f"{points.crops} crops; first tested on {before}, again on {now}: a logit z may differ by "
+        f"{tolerance:g} max(1, |z|)"
     )
-    formats = {DIFFERENCE: "{:.1e}".format, COMES_OUT: lambda right: "yes" if right else "NO"}
-    print(table.to_string(float_format="{:.6f}".format, formatters=formats))
-    print(f"Logits differ by {np.abs(saved.logits - again.logits).max():.1e} at most.")
-    failed = table.index[~table[COMES_OUT]]
-    print(f"Does NOT come out again: {', '.join(failed)}." if len(failed) else "Comes out again.")
-    return not len(failed)
+    failed = []
+    for predictions in (saved.results.val, saved.results.test):
+        again = inference.predict_list(
+            model,
+            tested,
+            lists[predictions.split],
+            images,
+            group,
+            split=predictions.split,
+            crops=points.crops,
+            batch_size=settings.batch_size,
+            num_workers=settings.num_workers,
+        )
+        table = compare(predictions, again, np.array(points.thresholds), tolerance)
+        failed += [f"{finding} ({predictions.split} list)" for finding in table.index[~table[REPRODUCED]]]
+        counted = KINDS[lists[predictions.split].kind].counted(len(again.names))
+        print(f"The {predictions.split} list, {counted}:")
+        formats = {
+            LOGIT: "{:.1e}".format,
+            LARGEST: "{:.1e}".format,
+            REPRODUCED: lambda value: "yes" if value else "NO",
+        }
+        print(table.to_string(float_format="{:.6f}".format, formatters=formats))
+    print(f"NOT reproduced: {', '.join(failed)}." if failed else "Reproduced.")
+    return not failed
 
 
-def _checkpoints(path: Path) -> dict[str, Path]:
-    """The files that may be a checkpoint, by their fingerprints."""
-    if path.is_file():
-        return {fingerprint(path): path}
-    if not path.is_dir():
-        raise InputError(f"there is no checkpoint and no folder {path}; say with CKPT_PATH where they are.")
-    found = sorted({*path.glob("*.pth"), *path.glob("*/*.pth")}, reverse=True)
-    return {fingerprint(file): file for file in found}
+def _differences_from_sources(
+    results: Results, model: nn.Module, tested: Checkpoint, lists: dict[str, ImageList]
+) -> list[str]:
+    """Return in what the saved files differ from the image lists and the checkpoint behind them."""
+    found = []
+    for split, predictions in ((VALIDATION, results.val), (TEST, results.test)):
+        for name in ("names", "patients", "labels"):
+            if not np.array_equal(getattr(predictions, name), np.array(getattr(lists[split], name))):
+                found.append(f"{name} of the {split} list")
+    about, facts = tested.about, results.test.about
+    for name, value in (
+        ("kind", lists[TEST].kind),
+        ("image_size", about.image_size),
+        ("seed", about.seed),
+        ("epoch", about.epoch),
+        ("splits", about.splits),
+        ("settings", about.settings),
+        ("parameters", profile.total_parameters(model)),
+        ("macs", profile.macs(model, about.image_size)),
+    ):
+        if name not in facts or facts[name] != value:
+            found.append(name.replace("_", " "))
+    if results.points.teacher != about.teacher:
+        found.append("teacher")
+    # A published file is known by its name, which may have changed since.
+    if bool(results.points.unknown_origin) != bool(tested.provenance.unknown):
+        found.append("unknown origin")
+    return found
 
 
-def _tabled(path: Path, findings: Sequence[str]) -> np.ndarray:
-    try:
-        table = pd.read_csv(path, index_col="finding")
-        return table.loc[list(findings), metrics.AUROC].to_numpy(dtype=np.float64)
-    except (KeyError, ValueError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path} is not the table that a test script writes ({error}); run the test script again."
-        ) from None
+def _find_checkpoints(path: Path, wanted: set[str]) -> dict[str, Path]:
+    """Return files by the hash of their weights, for all hashes in `wanted` that are found."""
+    if not path.exists():
+        raise InputError(f"there is no checkpoint and no folder {path}; set CKPT_PATH to where they are.")
+    found: dict[str, Path] = {}
+    for candidate in [path] if path.is_file() else _candidates(path):
+        if wanted <= found.keys():
+            break
+        try:
+            weights = checkpoint.read_weights(candidate)
+        except InputError:
+            if path.is_file():
+                raise
+            continue  # a file of another kind
+        found.setdefault(checkpoint.hash_weights(weights), candidate)
+    return found
+
+
+def _candidates(folder: Path) -> Iterator[Path]:
+    for pattern in _CHECKPOINT_NAMES:
+        for path in sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}")]):
+            if not path.name.endswith(_SNAPSHOT_NAMES):
+                yield path
 
 
 def _short(digits: str) -> str:
-    return f"{digits[:_FINGERPRINT_SHOWN]}…"
+    return f"{digits[:_DIGITS]}…"

@@ -240,6 +240,18 @@ def load_weights(model: nn.Module, path: Path) -> Provenance:
     return Provenance() if is_imagenet else _unknown(path)
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Return the state dict in a checkpoint of ours or in a published file, with the names in the file.
+
+    Raises:
+        InputError: it cannot be read, or holds no state dict.
+    """
+    content = published.read_file(path)
+    if _is_ours(content):
+        return _parse(content, path).weights
+    return published.state_dict_of(content, str(path))
+
+
 def _unknown(path: Path) -> Provenance:
     return Provenance(unknown=(Path(path).name,))
 

@@ -34,7 +34,7 @@ def _run_rows(results: SectionResults, arm: Arm, run: Run, gain: Gain | None) ->
         "seeds": 1,
         "seed": run.seed,
         "latency_seconds": run.about("latency_seconds"),
-        "checkpoint": run.test.checkpoint_fingerprint,
+        "checkpoint": run.test.weights_hash,
         "threshold rule": run.threshold_rule if measured.validated else None,
         "target sensitivity": run.target_sensitivity,
     }

@@ -140,7 +140,7 @@ def _why_not(val: Predictions | None, test: Predictions) -> str:
     """Return why nothing may be chosen on `val` for `test`, or nothing."""
     if val is None:
         return "no predictions of a validation list, so no operating thresholds and no calibration."
-    if val.checkpoint_fingerprint != test.checkpoint_fingerprint or val.findings != test.findings:
+    if val.weights_hash != test.weights_hash or val.findings != test.findings:
         return (
             "its predictions of the validation list come from another checkpoint and are left out; run its "
             "test script again."

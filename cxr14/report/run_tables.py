@@ -120,7 +120,7 @@ def provenance_table(results: SectionResults) -> Table:
                 _plain(run.about("crops")),
                 Cell(f"{1e3 * latency:.1f} ms" if latency else ABSENT),
                 _plain(run.about("device")),
-                _fingerprint(run.test.checkpoint_fingerprint),
+                _fingerprint(run.test.weights_hash),
                 Cell(", ".join(f"{name} {version}" for name, version in versions.items()) or ABSENT),
                 Cell(", ".join(map(str, run.about("unknown_origin") or [])) or ABSENT),
             ]

@@ -45,7 +45,7 @@ def validation(
         "split": "val",
         "network": "3-CheXNet",
         "teacher": None,
-        "checkpoint_fingerprint": "a",
+        "weights_hash": "a",
         "list_fingerprint": "b",
     }
     return Predictions(**fields | changes)

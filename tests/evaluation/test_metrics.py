@@ -190,7 +190,7 @@ def some_predictions(**changes) -> Predictions:
         "split": "val",
         "network": "1-EEEA-Net-C2",
         "teacher": None,
-        "checkpoint_fingerprint": "abc",
+        "weights_hash": "abc",
         "list_fingerprint": "def",
         "about": {"seed": 3, "synthetic": True, "crops": 10},
     }
@@ -211,7 +211,7 @@ def test_predictions_come_back_as_they_were_saved(tmp_path: Path, patients):
         "split",
         "network",
         "teacher",
-        "checkpoint_fingerprint",
+        "weights_hash",
         "list_fingerprint",
         "about",
     ):
@@ -262,7 +262,7 @@ def test_networks_are_compared_on_one_list_only():
     ours = some_predictions()
     require_same_radiographs(ours, some_predictions(network="3-CheXNet"))
     for changes in ({"split": "test"}, {"names": ours.names[::-1]}, {"labels": 1 - ours.labels}):
-        with pytest.raises(InputError, match="not asked about the same image list"):
+        with pytest.raises(InputError, match="not tested on the same image list"):
             require_same_radiographs(ours, some_predictions(network="3-CheXNet", **changes))
 
 
