@@ -3,7 +3,8 @@
     python test-model.py              # with the constants below
     python test-model.py --crops 1    # the centre alone: a tenth of the time
 
-Prints the figures and leaves predictions and table in RESULTS_DIR, where compare-results.py finds them.
+Prints the metrics and writes predictions, metrics and operating points into RESULTS_DIR, which
+compare-results.py reads. A test whose results are there already is not repeated; --retest repeats it.
 """
 
 from cxr14 import script
