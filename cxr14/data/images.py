@@ -19,6 +19,11 @@ from cxr14.errors import InputError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
+MOST_PIXELS = 64_000_000
+"""Pixels of the largest radiograph that is decoded."""
+
+_LEAST_COLOUR = 5  # mean gray levels between a pixel's strongest and weakest channel; JPEG adds a few
+
 _GET_IMAGES = (
     "ChestX-ray14/download.py and prepare.py bring the real radiographs, ChestX-ray14/make-phantoms.py makes "
     "synthetic ones"
@@ -37,7 +42,7 @@ def decode(source: Path | bytes) -> np.ndarray:
         (H, W) uint8.
 
     Raises:
-        InputError: it is missing, truncated or no image.
+        InputError: it is missing, truncated, no PNG or JPEG file, larger than `MOST_PIXELS`, or animated.
     """
     return decode_with_mode(source)[0]
 
@@ -45,7 +50,7 @@ def decode(source: Path | bytes) -> np.ndarray:
 def decode_with_mode(source: Path | bytes) -> tuple[np.ndarray, str]:
     """Decode as `decode` does, and also return Pillow's name of the pixel format, "L" for 8-bit gray."""
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with _open_image(source) as image:
             mode = image.mode
             if mode.startswith(("I", "F")):
                 return _eight_bits(np.asarray(image)), mode
@@ -57,6 +62,29 @@ def decode_with_mode(source: Path | bytes) -> tuple[np.ndarray, str]:
     ) as error:  # a damaged file makes Pillow raise OSError, SyntaxError, ValueError, struct.error …
         name = "the bytes given" if isinstance(source, bytes) else source
         raise InputError(f"{name} cannot be decoded ({error}): get the file again or leave it out.") from None
+
+
+def has_colour(source: Path | bytes) -> bool:
+    """Return whether a readable image file shows colours, not gray values stored as RGB.
+
+    A coloured mark on a radiograph does not count: it is the mean over the picture that decides.
+    """
+    with _open_image(source) as image:
+        pixels = np.asarray(image.convert("RGB").reduce(max(min(image.size) // 64, 1)), dtype=int)
+    return bool((pixels.max(axis=2) - pixels.min(axis=2)).mean() > _LEAST_COLOUR)
+
+
+def _open_image(source: Path | bytes) -> Image.Image:
+    # Only the formats of SUFFIXES: the others would be more code for a hostile file to reach. Nothing is
+    # decoded before the size is known.
+    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "JPEG"))
+    if image.width * image.height > MOST_PIXELS:
+        image.close()
+        raise ValueError(f"{image.width:,} x {image.height:,} pixels are too many for a radiograph")
+    if getattr(image, "is_animated", False):
+        image.close()
+        raise ValueError("it holds several pictures")
+    return image
 
 
 def resize(gray: np.ndarray, side: int) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""What export-model.py does: a checkpoint -> an ONNX file with its card, after a proof of parity."""
+
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from cxr14.data.geometry import read_side
+from cxr14.data.image_lists import MARKS, ImageList, read_list, require_images
+from cxr14.data.images import open_images
+from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS, Provenance, of_lists
+from cxr14.deployment.card import CARD_FILE, NOT_A_DEVICE, Finding, ModelCard, Preprocessing
+from cxr14.deployment.export import parity
+from cxr14.deployment.export.network import DeployedNetwork
+from cxr14.deployment.export.onnx_file import OPSET, write_onnx
+from cxr14.deployment.prediction.model import Network
+from cxr14.files import atomic_write, fingerprint
+from cxr14.findings import FINDINGS
+from cxr14.models import checkpoint
+from cxr14.models.checkpoint import Checkpoint
+from cxr14.deployment_settings import ExportSettings
+
+SYNTHETIC = "synthetic: trained on drawn radiographs, its answers about a patient mean nothing"
+
+# make-phantoms.py numbers its patients from 1 on. A training on phantoms has seen some of the first.
+_FIRST_PHANTOMS = [f"synthetic_{patient:08d}_000.png" for patient in range(1, 1001)]
+
+
+def export(settings: ExportSettings) -> None:
+    """Export the network of a checkpoint: what export-model.py does.
+
+    Raises:
+        InputError: the checkpoint, the list or the radiographs cannot be used, or the disk is full.
+        SystemExit: with status 1, the exported model lies outside the bounds; it is not kept.
+    """
+    image_list, images = read_list(settings.image_list), open_images(settings.data_dir)
+    require_images(image_list, images.names)
+    model, loaded = checkpoint.load(settings.ckpt_path)
+    about = loaded.about
+    preprocessing = Preprocessing(read_side=read_side(about.image_size), image_size=about.image_size)
+    slope, offset = np.ones(len(FINDINGS)), np.zeros(len(FINDINGS))
+    network = DeployedNetwork(
+        model, about.network, about.image_size, torch.from_numpy(slope), torch.from_numpy(offset)
+    )
+    findings = [
+        Finding(name=name, slope=slope, offset=offset, operating_point=None)
+        for name, slope, offset in zip(FINDINGS, slope.tolist(), offset.tolist(), strict=True)
+    ]
+    warnings = _warnings(loaded, image_list)
+    path = settings.out_dir / model_file(about.network)
+    card_path = settings.out_dir / CARD_FILE
+    # Left in reverse: the model appears before its card. A card without its model would be refused.
+    with atomic_write(card_path) as card_aside, atomic_write(path) as model_aside:
+        notes = {
+            "network": about.network,
+            "findings": ",".join(FINDINGS),
+            "weights_hash": loaded.weights_hash,
+            "precision": settings.precision,
+            "warnings": "; ".join(warnings),
+        }
+        write_onnx(network, about.image_size, settings.precision, model_aside, notes)
+        sample = parity.read_sample(image_list, images, settings.data_dir, settings.count, preprocessing)
+        rows = parity.measure(
+            sample, Network(model_aside), model, about.network, (slope, offset), settings.precision
+        )
+        kind = MARKS[image_list.kind].format(count=len(sample.names))
+        print(f"{about.network}, {settings.precision}, against PyTorch in float32 on {kind}")
+        print(parity.as_text(rows))
+        if not all(row.holds for row in rows):
+            print(
+                "error: the exported model lies outside the bounds of parity, so it is not kept; "
+                "try --precision float32.",
+                file=sys.stderr,
+            )
+            sys.exit(1)
+        card = ModelCard(
+            model_hash=fingerprint(model_aside),
+            network=about.network,
+            teacher=about.teacher,
+            weights_hash=loaded.weights_hash,
+            precision=settings.precision,
+            outputs=tuple(network.outputs),
+            findings=tuple(findings),
+            calibration="none",
+            threshold_rule=None,
+            target_sensitivity=None,
+            preprocessing=preprocessing,
+            splits=dict(about.splits),
+            warnings=tuple(warnings),
+            parity=_parity_for_card(rows, sample, image_list),
+            versions=about.versions | _versions(),
+        )
+        card.save(card_aside)
+    print(f"{path} ({path.stat().st_size / 1e6:.2f} MB) and {card_path} are written.")
+
+
+def model_file(network: str) -> str:
+    """Return the name of a network's exported file: 1-EEEA-Net-C2 -> eeea-net-c2.onnx."""
+    return network.partition("-")[2].lower() + ".onnx"
+
+
+def _warnings(loaded: Checkpoint, image_list: ImageList) -> list[str]:
+    warnings = [NOT_A_DEVICE]
+    if image_list.kind == "synthetic" or _has_seen_phantoms(loaded.provenance):
+        warnings.append(SYNTHETIC)
+    if loaded.provenance.unknown:
+        warnings.append(f"{MAY_HAVE_SEEN_TEST_PATIENTS}: {', '.join(loaded.provenance.unknown)}")
+    return warnings
+
+
+def _has_seen_phantoms(provenance: Provenance) -> bool:
+    labels = np.zeros((len(_FIRST_PHANTOMS), len(FINDINGS)), np.uint8)
+    phantoms = ImageList(None, _FIRST_PHANTOMS, labels)
+    hashes = of_lists(phantoms, phantoms).train
+    return bool(np.isin(hashes, np.union1d(provenance.train, provenance.val)).any())
+
+
+def _parity_for_card(
+    rows: Sequence[parity.Row], sample: parity.Sample, image_list: ImageList
+) -> dict[str, object]:
+    values = {row.name: None if np.isnan(row.value) else row.value for row in rows}
+    return {"radiographs": len(sample.names), "image_list": image_list.fingerprint, **values}
+
+
+def _versions() -> dict[str, str]:
+    exporters = {name: importlib.metadata.version(name) for name in ("onnx", "onnxruntime")}
+    return exporters | {"exporter's torch": torch.__version__, "opset": str(OPSET)}

@@ -1,0 +1,104 @@
+"""From files and folders to the pixels that a model takes: one path, for predictions and for parity."""
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxr14.data.geometry import centre_start
+from cxr14.data.images import SUFFIXES, decode_with_mode, has_colour, resize
+from cxr14.deployment.card import Preprocessing
+from cxr14.errors import InputError
+
+NO_RADIOGRAPH = "holds no PNG, JPEG or DICOM file"
+
+_GRAY_MODES = ("1", "L", "LA", "I", "F")
+_COLOUR = "this is a colour picture, and a radiograph is gray"
+_CONSTANT = "it has one gray value throughout"
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A decoded radiograph."""
+
+    gray: np.ndarray
+    """(H, W) uint8."""
+    warnings: tuple[str, ...] = ()
+    """What makes its answers doubtful."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that cannot be read, or was not found."""
+
+    path: Path
+    reason: str
+
+
+def find_radiographs(inputs: Iterable[Path]) -> Iterator[Path | LeftOut]:
+    """Yield each file once, those of folders in the order of their names.
+
+    In a folder, of any depth, files with the suffix of a picture count. A path that does not exist, a folder
+    without radiographs and a file given twice are yielded as left out.
+    """
+    seen: set[Path] = set()
+    for given in inputs:
+        if given.is_dir():
+            files = list(_files_in(given))
+            if not files:
+                yield LeftOut(given, NO_RADIOGRAPH)
+        else:
+            files = [given]
+        for path in files:
+            real = path.resolve()
+            if real in seen:
+                yield LeftOut(path, "it was given twice; it is read once")
+            elif not path.exists():
+                yield LeftOut(path, "there is no such file")
+            else:
+                yield path
+            seen.add(real)
+
+
+def read_radiograph(path: Path) -> Radiograph:
+    """Decode a PNG, JPEG or DICOM file.
+
+    Raises:
+        InputError: it cannot be read; the message does not repeat the path.
+    """
+    try:
+        gray, mode = decode_with_mode(path)
+    except InputError as error:
+        raise InputError(str(error).removeprefix(f"{path} ")) from None
+    warnings = []
+    if not mode.startswith(_GRAY_MODES) and has_colour(path):
+        warnings.append(_COLOUR)
+    if gray.min() == gray.max():
+        warnings.append(_CONSTANT)
+    return Radiograph(gray, tuple(warnings))
+
+
+def prepare_gray(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
+    """Turn a decoded radiograph into the input of a model.
+
+    Args:
+        gray: (H, W) uint8.
+        preprocessing: of the model's card.
+
+    Returns:
+        (S, S) uint8.
+    """
+    square = resize(gray, preprocessing.read_side)
+    start = centre_start(preprocessing.read_side, preprocessing.image_size)
+    part = slice(start, start + preprocessing.image_size)
+    return square[part, part]
+
+
+def _files_in(folder: Path) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(place, name)

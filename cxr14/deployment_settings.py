@@ -1,0 +1,51 @@
+"""The settings of the scripts that deploy a network: export and prediction."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from cxr14.path_checks import InputPath, OutputFile, OutputFolder
+from cxr14.script import NonNegativeInt, PositiveInt, ScriptSettings
+
+Precision = Literal["float32", "w8"]
+
+
+@dataclass(kw_only=True)
+class ExportSettings(ScriptSettings):
+    """Export of a trained network."""
+
+    ckpt_path: InputPath
+    """Checkpoint of any of the networks, distilled or not; it names its network."""
+    results_dir: InputPath | None = None
+    """Folder of the checkpoint's results, for its operating points and calibration; None: the model gives
+    probabilities without yes or no."""
+    data_dir: InputPath
+    """Folder of the radiographs that the image list names."""
+    image_list: InputPath
+    """Image list that the exported model is compared with PyTorch on."""
+    out_dir: OutputFolder
+    """Folder for the model and its card."""
+    precision: Precision = "w8"
+    """float32; or w8: the large weights as 8-bit integers, a quarter of the size."""
+    count: PositiveInt = 480
+    """Radiographs of the list to compare on, from its beginning."""
+
+
+@dataclass(kw_only=True)
+class PredictSettings(ScriptSettings):
+    """Predictions of an exported model."""
+
+    radiographs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Radiographs: PNG, JPEG and DICOM files, and folders of them."""
+    model_path: InputPath
+    """Model that export-model.py wrote; its card lies beside it."""
+    csv: OutputFile | None = None
+    """Write a table with a line for each radiograph to this CSV file."""
+    json: OutputFile | None = None
+    """Write all answers to this JSON file."""
+    maps: OutputFolder | None = None
+    """Draw the heat map of each finding that is a yes into this folder."""
+    threads: NonNegativeInt = 1
+    """Threads of the computation; 0 takes all cores."""

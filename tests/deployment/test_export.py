@@ -1,0 +1,174 @@
+"""An exported model gives the answers of its checkpoint, or it is not kept."""
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch.nn import functional
+
+from cxr14.data.image_lists import ImageList
+from cxr14.data.images import decode, resize
+from cxr14.data.provenance import Provenance, of_lists
+from cxr14.deployment.card import CARD_FILE, read_card
+from cxr14.deployment.export import parity
+from cxr14.deployment.export.command import export, model_file
+from cxr14.deployment.export.int8_weights import best_scales, quantise_weights
+from cxr14.deployment.export.network import DeployedNetwork
+from cxr14.deployment.export.onnx_file import write_onnx
+from cxr14.deployment.prediction.model import Network
+from cxr14.explanation.heat_maps import heat_maps, layer_for
+from cxr14.files import fingerprint
+from cxr14.findings import FINDINGS
+from cxr14.models import checkpoint, zoo
+from tests.deployment.conftest import export_settings, save_checkpoint
+
+
+def centre_crops(radiographs):
+    """The radiographs as networks get them, (N, 224, 224) uint8."""
+    return np.stack(
+        [resize(decode(path), 256)[16:240, 16:240] for path in sorted((radiographs / "images").iterdir())]
+    )
+
+
+def probabilities_of_pytorch(ckpt_path, gray):
+    """An independent reference: normalisation by its definition, in float64."""
+    model, _ = checkpoint.load(ckpt_path)
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    images = (gray[:, None] / 255 - mean[:, None, None]) / std[:, None, None]
+    with torch.inference_mode():
+        return torch.sigmoid(model.double()(torch.from_numpy(images))).numpy()
+
+
+# A transformer's file is large: 160 and 340 MB.
+EACH = [
+    pytest.param(name, marks=pytest.mark.slow) if name[0] in "345" else pytest.param(name)
+    for name in zoo.NAMES
+]
+
+
+@pytest.mark.parametrize("name", EACH)
+def test_float32_export_matches_pytorch(name, radiographs, tmp_path):
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", name)
+    export(export_settings(radiographs, ckpt_path, tmp_path / "out"))
+    gray = centre_crops(radiographs)
+    answers = Network(tmp_path / "out" / model_file(name))(gray)
+    assert np.abs(answers.probabilities - probabilities_of_pytorch(ckpt_path, gray)).max() <= 1e-5
+    assert answers.logits.std(axis=0).mean() > 0.03  # the radiographs do not all get the same answer
+
+    model, _ = checkpoint.load(ckpt_path)
+    findings = [number % len(FINDINGS) for number in range(len(gray))]
+    reference, _ = heat_maps(model, layer_for(name, 224), torch.from_numpy(gray), findings, "layer-cam")
+    for number, finding in enumerate(findings):
+        cells = torch.from_numpy(answers.heat_maps[number, finding])
+        spread = cells.max() - cells.min()
+        drawn = functional.interpolate(
+            ((cells - cells.min()) / spread)[None, None], (224, 224), mode="bilinear"
+        )
+        # Both are stretched to the range from 0 to 1, and a difference of the cells with them.
+        allowed = 3e-5 * cells.max() / spread
+        assert np.abs(drawn[0, 0].numpy() - reference[number]).max() <= allowed
+
+
+def test_w8_file_is_small_and_its_answers_are_near(radiographs, tmp_path):
+    ckpt_path, path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0]), tmp_path / "w8.onnx"
+    model, _ = checkpoint.load(ckpt_path)
+    network = DeployedNetwork(model, zoo.NAMES[0], 224, torch.ones(14), torch.zeros(14))
+    write_onnx(network, 224, "w8", path, {})
+    assert path.stat().st_size <= 5_500_000
+    gray = centre_crops(radiographs)
+    change = np.abs(Network(path)(gray).probabilities - probabilities_of_pytorch(ckpt_path, gray))
+    assert 0 < change.max() <= 0.025
+    weights = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    stored = {name: tensor for name, tensor in weights.items() if tensor.data_type == TensorProto.INT8}
+    assert len(stored) > 30
+    for name, tensor in stored.items():
+        assert tensor.dims[0] != len(FINDINGS) and tensor.dims[1] not in (1, 3), name
+
+
+def test_export_outside_the_bounds_exits_with_1_and_leaves_nothing(
+    radiographs, tmp_path, monkeypatch, capsys
+):
+    strict = parity.Bounds(1e-12, 1e-12, 0.002, heat_map=1e-12, same_peak=0.97)
+    monkeypatch.setitem(parity.BOUNDS, "float32", strict)
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0])
+    with pytest.raises(SystemExit) as ended:
+        export(export_settings(radiographs, ckpt_path, tmp_path / "out"))
+    assert ended.value.code == 1
+    printed = capsys.readouterr()
+    assert "exceeded" in printed.out and "outside the bounds" in printed.err
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_card_describes_checkpoint_and_model(exported):
+    card = read_card(exported / CARD_FILE)
+    _, loaded = checkpoint.load(exported / "model1.pth")
+    assert card.model_hash == fingerprint(exported / "eeea-net-c2.onnx")
+    assert card.weights_hash == loaded.weights_hash
+    assert card.network == zoo.NAMES[0] and card.splits == {"train": "abc"}
+    assert (card.preprocessing.read_side, card.preprocessing.image_size) == (256, 224)
+    assert [finding.name for finding in card.findings] == list(FINDINGS)
+    assert card.outputs == ("logits", "probabilities", "heat_maps")
+    assert card.parity["pixels, largest difference"] == 0
+    assert len(card.warnings) == 1
+
+
+def test_card_warns_of_phantoms_and_of_unknown_origin(radiographs, tmp_path):
+    phantoms = ImageList(tmp_path, ["synthetic_00000007_001.png"], np.zeros((1, 14), np.uint8))
+    seen = of_lists(phantoms, phantoms).merged(Provenance(unknown=("theirs.pth",)))
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0], image_size=64, provenance=seen)
+    export(export_settings(radiographs, ckpt_path, tmp_path / "out"))
+    card = read_card(tmp_path / "out" / CARD_FILE)
+    assert any(warning.startswith("synthetic") for warning in card.warnings)
+    assert "may have seen test patients: theirs.pth" in card.warnings
+
+
+def test_small_images_have_no_heat_maps(radiographs, tmp_path):
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0], image_size=64)
+    export(export_settings(radiographs, ckpt_path, tmp_path / "out"))
+    assert read_card(tmp_path / "out" / CARD_FILE).outputs == ("logits", "probabilities")
+
+
+def test_file_holds_no_path_of_this_machine(exported):
+    content = (exported / "eeea-net-c2.onnx").read_bytes()
+    assert b"site-packages" not in content and b".py" not in content
+
+
+def test_best_scales_have_less_error_than_the_largest_weight_gives():
+    weight = np.random.default_rng(0).laplace(size=(2, 50_000)).astype(np.float32)
+    weight[0] = 0
+    scales = best_scales(weight, axis=0)
+    assert scales.shape == (2, 1) and (scales > 0).all()
+
+    def error(scale):
+        return np.square(np.clip(np.rint(weight / scale), -127, 127) * scale - weight).sum(axis=1)
+
+    largest = np.maximum(np.abs(weight).max(axis=1, keepdims=True) / 127, 1e-30)
+    assert (error(scales) <= 1.0001 * error(largest)).all()
+    assert error(scales)[1] < 0.9 * error(largest)[1]
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "Gemm"])
+def test_matrix_products_are_quantised_by_output(kind):
+    weight = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    weight *= np.linspace(0.01, 1, 30, dtype=np.float32)  # outputs of different size need their own scales
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node(kind, ["x", "w"], ["y"])],
+        "g",
+        [value("x", 1, [1, 40])],
+        [value("y", 1, [1, 30])],
+        [numpy_helper.from_array(weight, "w")],
+    )
+    model = helper.make_model(graph)
+    quantise_weights(model)
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    restored = stored["w_int8"] * stored["w_scale"]
+    assert stored["w_scale"].shape == (1, 30)
+    assert ((restored - weight).std(axis=0) <= 0.01 * weight.std(axis=0)).all()
+
+
+def test_parity_row_without_a_value_holds():
+    assert parity.Row("AUROC", float("nan"), 0.002).holds
+    assert not parity.Row("AUROC", 0.003, 0.002).holds
+    assert not parity.Row("peak", 0.9, 0.97, at_least=True).holds
