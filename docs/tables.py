@@ -33,7 +33,16 @@ _WINGS = (
     "report",
     "deployment",
 )
-_BESIDE_THE_WINGS = ("findings", "settings", "data_settings", "script", "path_checks", "errors", "files")
+_BESIDE_THE_WINGS = (
+    "findings",
+    "settings",
+    "data_settings",
+    "deployment_settings",
+    "script",
+    "path_checks",
+    "errors",
+    "files",
+)
 
 _TABLE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 

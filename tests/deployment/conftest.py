@@ -9,9 +9,9 @@ from torch import nn
 from cxr14.data import augment
 from cxr14.data.image_lists import write_list
 from cxr14.deployment.export.command import export
+from cxr14.deployment_settings import ExportSettings
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
-from cxr14.deployment_settings import ExportSettings
 
 COUNT = 6
 

@@ -8,19 +8,20 @@ import numpy as np
 import torch
 
 from cxr14.data.geometry import read_side
-from cxr14.data.image_lists import MARKS, ImageList, read_list, require_images
+from cxr14.data.image_lists import ImageList, read_list, require_images
 from cxr14.data.images import open_images
+from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS, Provenance, of_lists
 from cxr14.deployment.card import CARD_FILE, NOT_A_DEVICE, Finding, ModelCard, Preprocessing
 from cxr14.deployment.export import parity
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import OPSET, write_onnx
 from cxr14.deployment.prediction.model import Network
+from cxr14.deployment_settings import ExportSettings
 from cxr14.files import atomic_write, fingerprint
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint
 from cxr14.models.checkpoint import Checkpoint
-from cxr14.deployment_settings import ExportSettings
 
 SYNTHETIC = "synthetic: trained on drawn radiographs, its answers about a patient mean nothing"
 
@@ -65,7 +66,7 @@ def export(settings: ExportSettings) -> None:
         rows = parity.measure(
             sample, Network(model_aside), model, about.network, (slope, offset), settings.precision
         )
-        kind = MARKS[image_list.kind].format(count=len(sample.names))
+        kind = KINDS[image_list.kind].mark(len(sample.names))
         print(f"{about.network}, {settings.precision}, against PyTorch in float32 on {kind}")
         print(parity.as_text(rows))
         if not all(row.holds for row in rows):

@@ -16,8 +16,8 @@ from cxr14.deployment.card import Preprocessing
 from cxr14.deployment.export.network import gradient_heat_maps
 from cxr14.deployment.prediction.model import Answers, Network
 from cxr14.deployment.prediction.radiographs import prepare_gray
-from cxr14.evaluation import metrics
 from cxr14.deployment_settings import Precision
+from cxr14.evaluation import metrics
 
 _BATCH = 16
 _FEWEST = 10  # positives and negatives of a finding; of fewer, one radiograph moves the AUROC too much

@@ -28,9 +28,9 @@ from cxr14.deployment.prediction.tables import (
     printable,
     summary_text,
 )
+from cxr14.deployment_settings import PredictSettings
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
-from cxr14.deployment_settings import PredictSettings
 
 
 def predict(settings: PredictSettings) -> None:
