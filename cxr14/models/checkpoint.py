@@ -85,8 +85,6 @@ class About:
     """Model name of the processor or GPU that trained the weights."""
     versions: dict[str, str] = field(default_factory=_versions)
     """Versions of Python and of the packages that wrote the file."""
-    extra: dict[str, object] = field(default_factory=dict)
-    """What joined later, such as operating thresholds."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +135,7 @@ def save(
     Args:
         path: the file; one of that name is replaced.
         model_state: the network's state dict, on any device.
-        about: metadata; numpy numbers and arrays in it are stored as numbers and lists.
+        about: metadata; numpy numbers in it are stored as Python's.
         provenance: the patients whose radiographs the weights depend on; None: no patients.
 
     Raises:
