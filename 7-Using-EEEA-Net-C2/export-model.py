@@ -13,6 +13,7 @@ from cxr14.deployment_settings import ExportSettings
 
 # Paths are relative to this folder.
 CKPT_PATH = "../6-Distilling-to-EEEA-Net-C2/modeld3.pth"
+RESULTS_DIR = "../results/6-Distilling-to-EEEA-Net-C2/kd3"  # of the checkpoint; None: no yes or no
 DATA_DIR = "../ChestX-ray14/images"
 IMAGE_LIST = "../ChestX-ray14/labels/test_list.txt"
 OUT_DIR = "../results/7-Using-EEEA-Net-C2/export"

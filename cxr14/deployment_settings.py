@@ -18,6 +18,9 @@ class ExportSettings(ScriptSettings):
 
     ckpt_path: InputPath
     """Checkpoint of any of the networks, distilled or not; it names its network."""
+    results_dir: InputPath | None = None
+    """Folder of the checkpoint's results, for its operating points and calibration; None: the model gives
+    uncalibrated probabilities without yes or no."""
     data_dir: InputPath
     """Folder of the radiographs that the image list names."""
     image_list: InputPath

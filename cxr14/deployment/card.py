@@ -28,10 +28,12 @@ class Finding:
     """How one output of the model is read."""
 
     name: str
+    calibration: str
+    """How it was fitted on the validation list: Platt, temperature or none."""
     slope: float
-    """Calibration: the probability is sigmoid(slope * logit + offset); 1 where it was not calibrated."""
-    offset: float
-    """0 where the finding was not calibrated."""
+    """The probability is sigmoid(slope * logit + intercept); 1 without calibration."""
+    intercept: float
+    """0 without calibration."""
     operating_point: float | None
     """A calibrated probability at or above it is a yes; None: no threshold could be chosen."""
 
@@ -66,8 +68,6 @@ class ModelCard:
     """Names of the model's outputs."""
     findings: tuple[Finding, ...]
     """One for each output, in order."""
-    calibration: str
-    """How the probabilities were calibrated on the validation list: platt, temperature or none."""
     threshold_rule: str | None
     """What the operating points maximise on the validation list; None: there are none."""
     target_sensitivity: float | None

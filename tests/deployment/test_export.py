@@ -17,6 +17,9 @@ from cxr14.deployment.export.int8_weights import best_scales, quantise_weights
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import write_onnx
 from cxr14.deployment.prediction.model import Network
+from cxr14.errors import InputError
+from cxr14.evaluation.calibration import Calibration
+from cxr14.evaluation.operating_points import OPERATING_POINTS_FILE, OperatingPoints
 from cxr14.explanation.heat_maps import heat_maps, layer_for
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS
@@ -108,7 +111,54 @@ def test_card_describes_checkpoint_and_model(exported):
     assert [finding.name for finding in card.findings] == list(FINDINGS)
     assert card.outputs == ("logits", "probabilities", "heat_maps")
     assert card.parity["pixels, largest difference"] == 0
-    assert len(card.warnings) == 1
+    assert len(card.warnings) == 2 and "no operating points" in card.warnings[1]
+
+
+def save_operating_points(folder, weights_hash, **changes):
+    """Write operating points with a threshold of 0.3, one missing, and one calibration that shifts."""
+    calibrations = (Calibration("Platt", 2.0, -1.0), *(Calibration(),) * 13)
+    values = {
+        "network": zoo.NAMES[0],
+        "teacher": None,
+        "weights_hash": weights_hash,
+        "val_list_fingerprint": "def",
+        "crops": 1,
+        "threshold_rule": "youden",
+        "thresholds": (*(0.3,) * 13, float("nan")),
+        "calibrations": calibrations,
+    }
+    OperatingPoints(**(values | changes)).save(folder / OPERATING_POINTS_FILE)
+
+
+def test_operating_points_and_calibration_are_in_card_and_model(radiographs, tmp_path):
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0], image_size=64)
+    save_operating_points(tmp_path, checkpoint.read(ckpt_path).weights_hash)
+    export(export_settings(radiographs, ckpt_path, tmp_path / "out", results_dir=tmp_path))
+    card = read_card(tmp_path / "out" / CARD_FILE)
+    assert (card.threshold_rule, card.splits) == ("youden", {"train": "abc", "operating points": "def"})
+    assert card.findings[0].calibration == "Platt" and card.findings[-1].operating_point is None
+    assert card.findings[1].operating_point == pytest.approx(0.3)
+    gray = np.random.default_rng(0).integers(0, 256, (40, 64, 64), dtype=np.uint8)
+    answers = Network(tmp_path / "out" / "eeea-net-c2.onnx")(gray)
+    logits = answers.logits.astype(float)
+    np.testing.assert_allclose(answers.probabilities[:, 0], 1 / (1 + np.exp(1 - 2 * logits[:, 0])), rtol=1e-5)
+    # A threshold of 0.3 before calibration: sigmoid(2 log(0.3 / 0.7) - 1) after it.
+    assert card.findings[0].operating_point == pytest.approx(1 / (1 + np.exp(1) * (0.7 / 0.3) ** 2))
+
+
+def test_operating_points_of_other_weights_are_refused(radiographs, tmp_path):
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0], image_size=64)
+    save_operating_points(tmp_path, "another")
+    with pytest.raises(InputError, match="belongs to other weights"):
+        export(export_settings(radiographs, ckpt_path, tmp_path / "out", results_dir=tmp_path))
+    assert not (tmp_path / "out").exists()
+
+
+def test_ten_crops_behind_the_operating_points_are_a_warning(radiographs, tmp_path):
+    ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0], image_size=64)
+    save_operating_points(tmp_path, checkpoint.read(ckpt_path).weights_hash, crops=10)
+    export(export_settings(radiographs, ckpt_path, tmp_path / "out", results_dir=tmp_path))
+    assert any("10 crops" in warning for warning in read_card(tmp_path / "out" / CARD_FILE).warnings)
 
 
 def test_card_warns_of_phantoms_and_of_unknown_origin(radiographs, tmp_path):

@@ -12,12 +12,14 @@ from cxr14.data.image_lists import ImageList, read_list, require_images
 from cxr14.data.images import open_images
 from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS, Provenance, of_lists
-from cxr14.deployment.card import CARD_FILE, NOT_A_DEVICE, Finding, ModelCard, Preprocessing
+from cxr14.deployment.card import CARD_FILE, NOT_A_DEVICE, ModelCard, Preprocessing
 from cxr14.deployment.export import parity
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import OPSET, write_onnx
+from cxr14.deployment.export.reading_rules import findings_for_card, load_operating_points
 from cxr14.deployment.prediction.model import Network
 from cxr14.deployment_settings import ExportSettings
+from cxr14.evaluation.operating_points import OperatingPoints
 from cxr14.files import atomic_write, fingerprint
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint
@@ -41,15 +43,16 @@ def export(settings: ExportSettings) -> None:
     model, loaded = checkpoint.load(settings.ckpt_path)
     about = loaded.about
     preprocessing = Preprocessing(read_side=read_side(about.image_size), image_size=about.image_size)
-    slope, offset = np.ones(len(FINDINGS)), np.zeros(len(FINDINGS))
+    points = None
+    if settings.results_dir:
+        points = load_operating_points(settings.results_dir, loaded.weights_hash)
+    findings = findings_for_card(points)
+    slope = np.array([finding.slope for finding in findings])
+    intercept = np.array([finding.intercept for finding in findings])
     network = DeployedNetwork(
-        model, about.network, about.image_size, torch.from_numpy(slope), torch.from_numpy(offset)
+        model, about.network, about.image_size, torch.from_numpy(slope), torch.from_numpy(intercept)
     )
-    findings = [
-        Finding(name=name, slope=slope, offset=offset, operating_point=None)
-        for name, slope, offset in zip(FINDINGS, slope.tolist(), offset.tolist(), strict=True)
-    ]
-    warnings = _warnings(loaded, image_list)
+    warnings = _warnings(loaded, image_list, points)
     path = settings.out_dir / model_file(about.network)
     card_path = settings.out_dir / CARD_FILE
     # Left in reverse: the model appears before its card. A card without its model would be refused.
@@ -64,7 +67,7 @@ def export(settings: ExportSettings) -> None:
         write_onnx(network, about.image_size, settings.precision, model_aside, notes)
         sample = parity.read_sample(image_list, images, settings.data_dir, settings.count, preprocessing)
         rows = parity.measure(
-            sample, Network(model_aside), model, about.network, (slope, offset), settings.precision
+            sample, Network(model_aside), model, about.network, (slope, intercept), settings.precision
         )
         kind = KINDS[image_list.kind].mark(len(sample.names))
         print(f"{about.network}, {settings.precision}, against PyTorch in float32 on {kind}")
@@ -83,12 +86,11 @@ def export(settings: ExportSettings) -> None:
             weights_hash=loaded.weights_hash,
             precision=settings.precision,
             outputs=tuple(network.outputs),
-            findings=tuple(findings),
-            calibration="none",
-            threshold_rule=None,
-            target_sensitivity=None,
+            findings=findings,
+            threshold_rule=points.threshold_rule if points else None,
+            target_sensitivity=points.target_sensitivity if points else None,
             preprocessing=preprocessing,
-            splits=dict(about.splits),
+            splits=about.splits | ({"operating points": points.val_list_fingerprint} if points else {}),
             warnings=tuple(warnings),
             parity=_parity_for_card(rows, sample, image_list),
             versions=about.versions | _versions(),
@@ -102,12 +104,19 @@ def model_file(network: str) -> str:
     return network.partition("-")[2].lower() + ".onnx"
 
 
-def _warnings(loaded: Checkpoint, image_list: ImageList) -> list[str]:
+def _warnings(loaded: Checkpoint, image_list: ImageList, points: OperatingPoints | None) -> list[str]:
     warnings = [NOT_A_DEVICE]
     if image_list.kind == "synthetic" or _has_seen_phantoms(loaded.provenance):
         warnings.append(SYNTHETIC)
     if loaded.provenance.unknown:
         warnings.append(f"{MAY_HAVE_SEEN_TEST_PATIENTS}: {', '.join(loaded.provenance.unknown)}")
+    if points is None:
+        warnings.append("no operating points: probabilities are not calibrated, and there is no yes or no")
+    elif points.crops > 1:
+        warnings.append(
+            f"the operating points were chosen on the mean of {points.crops} crops, and the model reads the "
+            "centre crop alone"
+        )
     return warnings
 
 

@@ -28,7 +28,7 @@ class DeployedNetwork(nn.Module):
     """
 
     def __init__(
-        self, model: nn.Module, network: str, image_size: int, slope: Tensor, offset: Tensor
+        self, model: nn.Module, network: str, image_size: int, slope: Tensor, intercept: Tensor
     ) -> None:
         """Wrap a network of the zoo in eval mode.
 
@@ -37,7 +37,7 @@ class DeployedNetwork(nn.Module):
             network: its folder, one of `zoo.NAMES`.
             image_size: S, the side of its images in pixels.
             slope: (14,) what calibration multiplies the logits with.
-            offset: (14,) what calibration then adds.
+            intercept: (14,) what calibration then adds.
         """
         super().__init__()
         self.model = model
@@ -54,7 +54,7 @@ class DeployedNetwork(nn.Module):
         self.register_buffer("scale", 1 / (255 * std))
         self.register_buffer("shift", -mean / std)
         self.register_buffer("slope", slope.float())
-        self.register_buffer("offset", offset.float())
+        self.register_buffer("intercept", intercept.float())
 
     @property
     def outputs(self) -> list[str]:
@@ -73,7 +73,7 @@ class DeployedNetwork(nn.Module):
         """
         features = self.model.forward_features(gray.float() * self.scale + self.shift)
         logits, gradient = self._head(features)
-        probabilities = torch.sigmoid(logits * self.slope + self.offset)
+        probabilities = torch.sigmoid(logits * self.slope + self.intercept)
         if not self.has_heat_maps:
             return logits, probabilities
         return logits, probabilities, self._heat_maps(features, gradient)

@@ -118,7 +118,7 @@ def measure(
         exported: the model, as prediction loads it.
         model: the network of the checkpoint in eval mode on the CPU.
         network: its folder.
-        calibration: (14,) slope and (14,) offset of the calibrated probabilities.
+        calibration: (14,) slope and (14,) intercept of the calibrated probabilities.
         precision: of the exported model; it chooses the bounds.
     """
     ours = _answers_of_export(exported, sample.prepared)
@@ -163,14 +163,14 @@ def _answers_of_pytorch(
     calibration: tuple[np.ndarray, np.ndarray],
     with_heat_maps: bool,
 ) -> Answers:
-    slope, offset = calibration
+    slope, intercept = calibration
     parts = []
     for start in tqdm(range(0, len(gray), _BATCH), desc="PyTorch", unit="batch", leave=False):
         images = torch.from_numpy(gray[start : start + _BATCH])
         with torch.inference_mode():
             logits = model(augment.normalise(images)).numpy()
         maps = gradient_heat_maps(model, network, images).numpy() if with_heat_maps else None
-        probabilities = 1 / (1 + np.exp(-(logits.astype(np.float64) * slope + offset)))
+        probabilities = 1 / (1 + np.exp(-(logits.astype(np.float64) * slope + intercept)))
         parts.append(Answers(logits, probabilities, maps))
     return _joined(parts)
 
