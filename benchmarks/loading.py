@@ -48,17 +48,17 @@ STORED = 2048  # rows of the store that ours draws from: 134 MB, more than any c
 PACK = f"""
 import os, sys
 from pathlib import Path
-from cxr14.origins import find_origins
-from cxr14.packing import pack
+from cxr14.data.prepare.sources import find_sources
+from cxr14.data.prepare.packing import pack
 source = Path(sys.argv[1])
-origins = find_origins(source / "images", {STORE_SIDE})
-pack(origins, origins[0].sizes, source / "store", {STORE_SIDE}, os.cpu_count())
+sources = find_sources(source / "images", {STORE_SIDE})
+pack(sources, sources[0].sizes, source / "store", {STORE_SIDE}, os.cpu_count())
 """
 BARE = f"""
 import os, sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from cxr14.images import decode, resize
+from cxr14.data.images import decode, resize
 
 def work(path):
     resize(decode(path), {STORE_SIDE})

@@ -39,7 +39,7 @@ from cxr14.data.image_lists import ImageList
 from cxr14.data.images import open_images
 from cxr14.data.loader import Batches
 from cxr14.data.prepare.packing import pack
-from cxr14.data.prepare.sources import find_origins
+from cxr14.data.prepare.sources import find_sources
 from cxr14.data.provenance import Provenance
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, profile, zoo
@@ -85,7 +85,7 @@ class Bench:
         precision.configure_training(deterministic=False)
         self.files = draw_radiographs(folder / "png", FILES, FILE_SIDE)
         names = [file.name for file in self.files]
-        pack(find_origins(folder / "png", STORE_SIDE), names, folder / "store", STORE_SIDE, workers=1)
+        pack(find_sources(folder / "png", STORE_SIDE), names, folder / "store", STORE_SIDE, workers=1)
         self.images = open_images(folder / "store")
         size = (settings.batch_size, settings.image_size, settings.image_size)
         gray = torch.randint(0, 256, size, dtype=torch.uint8, device=self.device)

@@ -166,7 +166,9 @@ def _ranges(hint: object) -> list[Range]:
 
 
 def _accepts(hint: object, kind: type) -> bool:
-    parts = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    # Path | None is a types.UnionType; with an annotated Path it is a typing.Union.
+    is_union = typing.get_origin(hint) in (types.UnionType, typing.Union)
+    parts = typing.get_args(hint) if is_union else (hint,)
     return kind in parts
 
 

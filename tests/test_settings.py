@@ -33,6 +33,12 @@ def test_constant_path_is_relative_to_the_script_and_flag_path_to_the_working_fo
     assert read(argv=["--data-dir", "mine"]).data_dir == Path("mine")
 
 
+def test_constant_path_that_may_be_none():
+    assert read({"INIT_CHECKPOINT": "../start.pth"}).init_checkpoint == Path("/somewhere/start.pth")
+    assert read({"INIT_CHECKPOINT": None}).init_checkpoint is None
+    assert read(argv=["--init-checkpoint", "None"]).init_checkpoint is None
+
+
 def test_flag_overrides_constant_and_constant_overrides_default():
     assert read().batch_size == 4
     assert read(argv=["--batch-size", "2"]).batch_size == 2

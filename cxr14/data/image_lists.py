@@ -46,7 +46,12 @@ class ImageList:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of names and labels: that of the file, when `write_list` wrote it."""
-        return hashlib.sha256(_as_text(self.names, self.labels).encode()).hexdigest()
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def text(self) -> str:
+        """The content of its file, as `write_list` writes it."""
+        return _as_text(self.names, self.labels)
 
     @property
     def kind(self) -> str:

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+SYNTHETIC = "synthetic"
+"""Name of the kind of phantoms."""
+
 SYNTHETIC_PREFIX = "synthetic_"
 """How the file name of a phantom begins."""
 
@@ -43,7 +46,7 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind(
-            name="synthetic",
+            name=SYNTHETIC,
             label="SYNTHETIC",
             title="SYNTHETIC radiographs",
             sentence="{count:,} synthetic radiographs",

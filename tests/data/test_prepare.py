@@ -226,6 +226,15 @@ def test_own_lists_are_kept_and_the_store_stays(source, tmp_path):
     assert {name for name, what in read_report(tmp_path) if what == "in no list"} == set(NAMES[20:])
 
 
+def test_own_lists_with_contradicting_labels_are_refused(source, tmp_path, refused):
+    for side, names in {"train": NAMES[:10], "val": NAMES[10:14], "test": NAMES[14:20]}.items():
+        image_lists.write_list(tmp_path / f"{side}_list.txt", names, np.ones((len(names), 14), np.uint8))
+    with (tmp_path / "train_list.txt").open("a") as file:
+        file.write(f"{NAMES[3]} {' '.join('0' * 14)}\n")
+    message = refused(source, tmp_path / "out", "--split", "lists", "--lists", tmp_path)
+    assert NAMES[3] in message and "other labels" in message
+
+
 def test_own_lists_with_a_patient_on_two_sides_are_refused(source, tmp_path, refused):
     for side, names in {"train": NAMES[:11], "val": NAMES[11:14], "test": NAMES[14:20]}.items():
         image_lists.write_list(tmp_path / f"{side}_list.txt", names, np.ones((len(names), 14), np.uint8))
@@ -233,7 +242,32 @@ def test_own_lists_with_a_patient_on_two_sides_are_refused(source, tmp_path, ref
     assert not (tmp_path / "out" / "images").exists()
 
 
-# --- odd files ---
+@pytest.mark.parametrize("name", ["labels/train_list.txt", "labels/test_list.txt", "prepare-report.csv"])
+def test_edited_list_or_report_is_not_replaced(source, tmp_path, refused, name):
+    out = tmp_path / "out"
+    assert prepare(source, out) == 0
+    file = out / name
+    file.write_text(file.read_text() + "mine\n")
+    edited = store_bytes(out)
+    (source / "images" / NAMES[0]).unlink()
+    message = refused(source, out)
+    assert str(file) in message and "not as prepare.py wrote it" in message
+    assert store_bytes(out) == edited
+    file.unlink()
+    assert prepare(source, out) == 0
+
+
+def test_hidden_files_of_others_are_kept(source, tmp_path):
+    (tmp_path / "labels").mkdir()
+    leftover = tmp_path / "labels" / ".train_list.txt.123.part"
+    others = [tmp_path / ".film.part", tmp_path / "labels" / ".mine.1.part"]
+    for path in (leftover, *others):
+        path.touch()
+    assert prepare(source, tmp_path) == 0
+    assert not leftover.exists() and all(path.exists() for path in others)
+
+
+# --- problems of single files ---
 
 
 def test_odd_files_are_told_and_the_lists_go_on_without_them(source, tmp_path, capsys):
@@ -310,12 +344,12 @@ def test_a_radiograph_twice_is_refused(source, tmp_path, refused):
     more.mkdir()
     (more / NAMES[5]).write_bytes(png(5))
     said = refused(source, tmp_path / "out")
-    assert f"{NAMES[5]} is there twice" in said and str(more) in said
+    assert f"two files {NAMES[5]}" in said and str(more) in said
     (more / NAMES[5]).unlink()
     write_zip(source / "part.zip", {NAMES[7]: png(7)})
-    assert f"{NAMES[7]} is there twice" in refused(source, tmp_path / "out")
+    assert f"two files {NAMES[7]}" in refused(source, tmp_path / "out")
     write_zip(source / "part.zip", {"a/new.png": png(7), "b/new.png": png(8)})
-    assert "new.png is there twice" in refused(source, tmp_path / "out")
+    assert "two files new.png" in refused(source, tmp_path / "out")
 
 
 def test_a_reduced_copy_beside_its_original_is_no_contradiction(source, tmp_path):

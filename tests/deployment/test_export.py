@@ -66,6 +66,9 @@ def test_float32_export_matches_pytorch(name, radiographs, tmp_path):
         cells = torch.from_numpy(answers.heat_maps[number, finding])
         drawn = functional.interpolate(cells[None, None], (224, 224), mode="bilinear")[0, 0].numpy()
         spread = drawn.max() - drawn.min()
+        if spread == 0:  # nothing speaks for the finding
+            assert not reference[number].any()
+            continue
         # Both are stretched to the range from 0 to 1, and a difference of the cells with them.
         allowed = 3e-5 * drawn.max() / spread
         assert np.abs((drawn - drawn.min()) / spread - reference[number]).max() <= allowed

@@ -87,6 +87,9 @@ def save_untrained(path, seed=0):
     """Save EEEA-Net-C2 with weights that make its predictions differ between radiographs."""
     torch.manual_seed(seed)
     model = zoo.build(zoo.NAMES[0], pretrained=False, image_size=64)
+    with torch.no_grad():
+        # Logits of an untrained network lie near 0.001, those of a trained one near 1.
+        model.classifier.weight *= 1000
     about = checkpoint.About(network=zoo.NAMES[0], image_size=64)
     checkpoint.save(path, model.state_dict(), about)
 

@@ -1,1 +1,1 @@
-"""What ChestX-ray14/prepare.py does: archives or folders -> one packed store and three image lists."""
+"""Preparation: folders or archives of radiographs become one packed store and three image lists."""

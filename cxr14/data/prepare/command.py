@@ -1,4 +1,4 @@
-"""What ChestX-ray14/prepare.py does: files and NIH's documents become a packed store and image lists."""
+"""ChestX-ray14/prepare.py: radiographs and NIH's tables become a packed store and image lists."""
 
 import os
 import sys
@@ -12,21 +12,24 @@ from filelock import FileLock, Timeout
 
 from cxr14.data import image_lists, nih_tables, splits
 from cxr14.data.image_lists import ImageList
-from cxr14.data.prepare import problems
+from cxr14.data.prepare import outputs, problems
 from cxr14.data.prepare.medmnist import MedMnist
 from cxr14.data.prepare.packing import pack
-from cxr14.data.prepare.sources import Origin, find_origins
+from cxr14.data.prepare.sources import Source, find_sources
 from cxr14.data_settings import PrepareSettings
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
 
-_INTERRUPTED = 130  # what a shell calls a program that Ctrl-C ended
+_INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
 _CORES = os.cpu_count() or 1
 
 
+_REPORT = "prepare-report.csv"
+
+
 @dataclass(frozen=True)
-class _Material:
-    origins: list[Origin]
+class _Inputs:
+    sources: list[Source]
     labels: Mapping[str, np.ndarray]
     split: splits.Split
 
@@ -35,95 +38,100 @@ def prepare(settings: PrepareSettings) -> None:
     """Prepare the radiographs: what prepare.py does.
 
     Raises:
-        InputError: anything that a person can correct; what has been packed until then is kept.
+        InputError: anything that a person can correct; radiographs packed before that are kept.
     """
     _require_consistent(settings)
     try:
-        with _alone_in(settings.out):
+        with _locked(settings.out):
             _prepare(settings)
     except KeyboardInterrupt:
         print("stopped; the same command resumes.", file=sys.stderr)
         sys.exit(_INTERRUPTED)
 
 
-def _prepare(told: PrepareSettings) -> None:
-    """Pack the radiographs, write the lists and the report, and say what was done.
-
-    Raises:
-        InputError: anything that a person can mend; what has been packed until then is kept.
-    """
-    material = _from_medmnist(told.medmnist) if told.medmnist else _from_nih(told)
-    labels = material.labels
-    found = {name for origin in material.origins for name in origin.sizes}
+def _prepare(settings: PrepareSettings) -> None:
+    inputs = _from_medmnist(settings.medmnist) if settings.medmnist else _from_nih(settings)
+    labels = inputs.labels
+    found = {name for source in inputs.sources for name in source.sizes}
     packed = found & labels.keys()
-    # Refused here rather than after hours of packing.
-    image_lists.require_disjoint(*_image_lists(told.out, splits.restrict(material.split, packed), labels))
-    index = pack(material.origins, packed, told.out / "images", told.size, told.workers or _CORES)
+    # Checked here rather than after hours of packing.
+    image_lists.require_disjoint(*_image_lists(settings.out, splits.restrict(inputs.split, packed), labels))
+    outputs.require_own(settings.out, _paths(settings.out))
+    images = settings.out / "images"
+    index = pack(inputs.sources, packed, images, settings.size, settings.workers or _CORES)
 
-    oddities = problems.unmatched(found, labels.keys(), set().union(*material.split.values()))
-    oddities += problems.look_through(index)
-    left_out = {odd.name for odd in oddities if odd.left_out}
-    written = _image_lists(told.out, splits.restrict(material.split, packed - left_out), labels)
-    for image_list in written:
-        image_lists.write_list(image_list.path, image_list.names, image_list.labels)
-    problems.write_report(told.out / "prepare-report.csv", oddities)
+    found_problems = problems.compare_names(found, labels.keys(), set().union(*inputs.split.values()))
+    found_problems += problems.check_radiographs(index)
+    left_out = {problem.name for problem in found_problems if problem.left_out}
+    written = _image_lists(settings.out, splits.restrict(inputs.split, packed - left_out), labels)
+    texts = {image_list.path: image_list.text for image_list in written}
+    texts[settings.out / _REPORT] = problems.report_text(found_problems)
+    outputs.write(settings.out, texts)
 
-    print(f"{told.out / 'images'}: {len(index)} radiographs of {told.size} x {told.size} pixels")
+    print(f"{images}: {len(index)} radiographs of {settings.size} x {settings.size} pixels")
     for image_list in written:
         print(
             f"{image_list.path}: {len(image_list)} radiographs of {len(set(image_list.patients))} patients, "
             f"fingerprint {image_list.fingerprint}"
         )
-    print(f"{told.out / 'prepare-report.csv'}: {problems.summary(oddities)}")
+    print(f"{settings.out / _REPORT}: {problems.summary(found_problems)}")
 
 
-def _require_consistent(told: PrepareSettings) -> None:
-    if told.medmnist is None and not told.source.exists():
-        raise InputError(f"there is no folder or archive {told.source}: download.py brings the radiographs.")
-    if (told.split == "lists") != (told.lists is not None):
-        raise InputError("--split lists and --lists FOLDER go together: say both or neither.")
-    if told.medmnist is not None and told.split != "official":
-        raise InputError(f"--medmnist brings its own split: leave out --split {told.split}.")
+def _paths(out: Path) -> list[Path]:
+    return [*(out / "labels" / f"{side}_list.txt" for side in splits.SIDES), out / _REPORT]
 
 
-def _from_medmnist(archive: Path) -> _Material:
-    origin = MedMnist(archive)
+def _require_consistent(settings: PrepareSettings) -> None:
+    if settings.medmnist is None and not settings.source.exists():
+        raise InputError(
+            f"there is no folder or archive {settings.source}: ChestX-ray14/download.py downloads the "
+            "radiographs."
+        )
+    if (settings.split == "lists") != (settings.lists is not None):
+        raise InputError("--split lists and --lists FOLDER go together: give both or neither.")
+    if settings.medmnist is not None and settings.split != "official":
+        raise InputError(f"--medmnist brings its own split: leave out --split {settings.split}.")
+
+
+def _from_medmnist(archive: Path) -> _Inputs:
+    source = MedMnist(archive)
     print(f"Labels and split from {archive}.")
-    return _Material([origin], origin.labels, origin.split)
+    return _Inputs([source], source.labels, source.split)
 
 
-def _from_nih(told: PrepareSettings) -> _Material:
-    documents = nih_tables.find_documents(told.source)
+def _from_nih(settings: PrepareSettings) -> _Inputs:
+    documents = nih_tables.find_documents(settings.source)
     table = nih_tables.read_table(documents.table) if documents.table else {}
-    if told.lists is not None:
-        own = {side: image_lists.read_list(told.lists / f"{side}_list.txt") for side in splits.SIDES}
+    if settings.lists is not None:
+        own = {side: image_lists.read_list(settings.lists / f"{side}_list.txt") for side in splits.SIDES}
+        image_lists.require_disjoint(*own.values())
         table |= {name: row for one in own.values() for name, row in zip(one.names, one.labels, strict=True)}
         split = {side: sorted(set(one.names)) for side, one in own.items()}
-        told_by = told.lists
+        label_source = settings.lists
     else:
-        split = _drawn_split(told, documents, table)
-        told_by = documents.table
-    print(f"Labels from {told_by}; split: {told.split}.")
-    return _Material(find_origins(told.source, told.size), table, split)
+        split = _drawn_split(settings, documents, table)
+        label_source = documents.table
+    print(f"Labels from {label_source}; split: {settings.split}.")
+    return _Inputs(find_sources(settings.source, settings.size), table, split)
 
 
 def _drawn_split(
-    told: PrepareSettings, documents: nih_tables.Documents, table: Mapping[str, np.ndarray]
+    settings: PrepareSettings, documents: nih_tables.Documents, table: Mapping[str, np.ndarray]
 ) -> splits.Split:
     if documents.table is None:
         raise InputError(
-            f"{told.source} holds no Data_Entry_2017.csv, NIH's table of the findings, and neither does the "
-            "folder around it: download.py brings it."
+            f"{settings.source} holds no Data_Entry_2017.csv, NIH's table of the findings, and neither does "
+            "the folder around it: ChestX-ray14/download.py downloads it."
         )
-    if told.split == "patient":
-        return splits.by_patient(table, told.test_fraction, told.val_fraction, told.seed)
+    if settings.split == "patient":
+        return splits.by_patient(table, settings.test_fraction, settings.val_fraction, settings.seed)
     if documents.train_val is None or documents.test is None:
         raise InputError(
-            f"{told.source} lacks train_val_list.txt or test_list.txt, NIH's official split: download.py "
-            "brings them, or say --split patient."
+            f"{settings.source} lacks train_val_list.txt or test_list.txt, NIH's official split: download.py "
+            "downloads them; or choose --split patient."
         )
     train_val, test = nih_tables.read_names(documents.train_val), nih_tables.read_names(documents.test)
-    return splits.official(train_val, test, told.val_fraction, told.seed)
+    return splits.official(train_val, test, settings.val_fraction, settings.seed)
 
 
 def _image_lists(out: Path, split: splits.Split, labels: Mapping[str, np.ndarray]) -> list[ImageList]:
@@ -142,16 +150,14 @@ def _image_lists(out: Path, split: splits.Split, labels: Mapping[str, np.ndarray
 
 
 @contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
+def _locked(out: Path) -> Iterator[None]:
     with wrap_disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / ".prepare.lock")
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise InputError(f"another prepare.py works on {out} already: wait for it.") from None
+            raise InputError(f"another prepare.py is writing to {out}: wait until it has ended.") from None
     with lock:
-        for folder in (out, out / "labels"):
-            for leftover in folder.glob(".*.part"):  # of a run that was killed while it wrote
-                leftover.unlink()
+        outputs.remove_leftovers(out, _paths(out))
         yield

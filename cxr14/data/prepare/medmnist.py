@@ -17,10 +17,10 @@ _SIDES = ("train", "val", "test")
 
 
 class MedMnist:
-    """A file such as ``chestmnist_224.npz``, read as a stream: the largest would fill 5 GB of memory.
+    """A file such as ``chestmnist_224.npz``, read as a stream: the largest would take 5 GB of memory.
 
-    It holds no file names, so each radiograph is called after its place, ``chestmnist_train_000000.png``; and
-    no patients: its makers split by patient, but nothing in it lets anybody check that.
+    It has no file names, so a radiograph is named by its place, such as ``chestmnist_train_000000.png``. It
+    has no patients either: the authors split by patient, but the file does not allow to check that.
 
     Attributes:
         sizes: name -> bytes of its pixels.
@@ -63,7 +63,7 @@ class MedMnist:
                             yield name, np.frombuffer(pixels, np.uint8).reshape(height, width)
 
     def place_of(self, name: str) -> str:
-        """Name the file."""
+        """Return file and name."""
         return f"{self.archive}: {name}"
 
     @contextmanager
@@ -73,8 +73,8 @@ class MedMnist:
                 yield file
         except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(
-                f"{self.archive} cannot be read as ChestMNIST ({error}): get chestmnist_224.npz or a smaller "
-                "one from medmnist.com and name it with --medmnist."
+                f"{self.archive} cannot be read as ChestMNIST ({error}): download chestmnist_224.npz or a "
+                "smaller one from medmnist.com and give it with --medmnist."
             ) from None
 
 

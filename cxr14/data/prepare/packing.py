@@ -1,4 +1,4 @@
-"""Radiographs from anywhere become the packed store, on all cores; a run that was stopped goes on."""
+"""Packing: several processes decode and resize radiographs into the store; a stopped run is resumed."""
 
 import multiprocessing
 import os
@@ -18,17 +18,17 @@ import numpy as np
 from tqdm import tqdm
 
 from cxr14.data.images import decode_with_mode, resize
-from cxr14.data.prepare.sources import Origin, Payload, content_of
+from cxr14.data.prepare.sources import Payload, Source, content_of
 from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
 from cxr14.data.store_files import StoreEntry
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
 
-# Radiographs handed to a process at a time: 6 MB of them when they come as bytes out of a tar archive.
+# Radiographs sent to a process at a time: 6 MB of bytes if they come from a tar archive.
 _GROUP = 16
-# Groups under way for each process, so that none of them idles and memory stays flat.
+# Groups submitted for each process: enough that none is idle, few enough that memory stays constant.
 _QUEUED = 3
-# Seconds between two commits: what a power failure can cost.
+# Seconds between two commits; a power failure loses at most the work of this time.
 _COMMIT_EVERY = 2.0
 
 
@@ -46,26 +46,27 @@ class _Target(NamedTuple):
 
 
 def pack(
-    origins: Sequence[Origin], names: Collection[str], folder: Path, side: int, workers: int
+    sources: Sequence[Source], names: Collection[str], folder: Path, side: int, workers: int
 ) -> list[StoreEntry]:
-    """Pack radiographs, or what an earlier run left of them.
+    """Pack radiographs; rows that an earlier run finished are kept.
 
     Args:
-        origins: where they come from; no name stands in two of them.
+        sources: what they are read from; no name is in two of them.
         names: those to pack.
-        folder: receives ``store.npy``, ``store.csv`` and ``README.txt``; rows are in the order of the names.
+        folder: receives ``store.npy``, ``store.csv`` and ``store.txt``; rows are in the order of the names.
         side: S, pixels along one side of a packed radiograph.
         workers: processes that decode.
 
     Returns:
-        The index, an entry a radiograph. One that cannot be read has an entry that says so and a black row.
+        The index, one entry for each radiograph. One that cannot be decoded has the state "unreadable" and a
+        black row.
 
     Raises:
-        InputError: the folder holds a store of another size or layout, an archive is damaged, or the
-            disk is full.
+        InputError: the folder holds a store of another size or layout or a damaged one, an archive is
+            damaged, or the disk is full.
     """
     sizes = dict(
-        sorted((name, size) for origin in origins for name, size in origin.sizes.items() if name in names)
+        sorted((name, size) for source in sources for name, size in source.sizes.items() if name in names)
     )
     with wrap_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,15 +74,15 @@ def pack(
         if index is None:
             store = GrowingStore(folder, sizes, side)
             if len(store.done) < len(sizes):
-                _fill(store, _tasks(store, origins), _Target(store.pixels, store.offset, side), workers)
+                _fill(store, _tasks(store, sources), _Target(store.pixels, store.offset, side), workers)
             index = store.publish()
         clear_up(folder)
     return index
 
 
-def _tasks(store: GrowingStore, origins: Sequence[Origin]) -> Iterator[_Task]:
-    for origin in origins:
-        for name, payload in origin.payloads(origin.sizes.keys() & store.sizes.keys() - store.done.keys()):
+def _tasks(store: GrowingStore, sources: Sequence[Source]) -> Iterator[_Task]:
+    for source in sources:
+        for name, payload in source.payloads(source.sizes.keys() & store.sizes.keys() - store.done.keys()):
             yield _Task(store.row_of(name), name, store.sizes[name], payload)
 
 
@@ -99,8 +100,8 @@ def _fill(store: GrowingStore, tasks: Iterator[_Task], target: _Target, workers:
                     committed = time.monotonic()
     except BrokenProcessPool:
         raise InputError(
-            "a decoding process was ended from outside, often for want of memory: run the same command again "
-            "with fewer --workers; it goes on where it was."
+            "a decoding process was ended by the system, often for lack of memory: run the same command "
+            "again with fewer --workers; it resumes."
         ) from None
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -110,7 +111,7 @@ def _fill(store: GrowingStore, tasks: Iterator[_Task], target: _Target, workers:
 def _results(
     pool: ProcessPoolExecutor, tasks: Iterator[_Task], target: _Target, limit: int
 ) -> Iterator[list[StoreEntry]]:
-    # Executor.map would draw all tasks at once, which is 45 GB when they come out of tar archives.
+    # Executor.map would read all tasks at once, which is 45 GB if they come from tar archives.
     pending = set()
     while group := list(islice(tasks, _GROUP)):
         pending.add(pool.submit(_pack_group, target, group))
@@ -123,29 +124,29 @@ def _results(
 
 
 def _started_pool(workers: int) -> ProcessPoolExecutor:
-    # Ctrl-C reaches all processes of a terminal. Those that start while it is ignored ignore it too, from
-    # their first moment on: this one then lets them finish what they write.
+    # Ctrl-C reaches all processes of a terminal. Processes that are started while it is ignored ignore it
+    # from the beginning, so that this one can let them finish what they are writing.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         pool = ProcessPoolExecutor(
-            workers, multiprocessing.get_context("spawn"), initializer=_leave_with_parent
+            workers, multiprocessing.get_context("spawn"), initializer=_exit_with_parent
         )
-        for _ in range(workers):  # each starts a process, for none is idle yet
+        for _ in range(workers):  # each one starts a process, because none is idle yet
             pool.submit(os.getpid)
     finally:
         signal.signal(signal.SIGINT, handler)
     return pool
 
 
-def _leave_with_parent() -> None:
+def _exit_with_parent() -> None:
     # A process whose parent was killed would wait for work forever.
     parent = multiprocessing.parent_process()
 
-    def leave() -> None:
+    def wait_for_parent() -> None:
         connection.wait([parent.sentinel])
         os._exit(1)
 
-    threading.Thread(target=leave, daemon=True).start()
+    threading.Thread(target=wait_for_parent, daemon=True).start()
 
 
 def _pack_group(target: _Target, group: Sequence[_Task]) -> list[StoreEntry]:

@@ -1,18 +1,17 @@
-"""What preparing found odd, and which radiographs the lists go on without."""
+"""Problems of single radiographs: the lines of prepare-report.csv, and which ones the lists leave out."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Set
 from dataclasses import dataclass
-from pathlib import Path
 
 from cxr14.data import image_lists
 from cxr14.data.store_files import StoreEntry
-from cxr14.files import atomic_write
 
 
 @dataclass(frozen=True)
-class Oddity:
+class Problem:
     """One line of ``prepare-report.csv``."""
 
     name: str
@@ -20,75 +19,77 @@ class Oddity:
     """missing, unreadable, constant, format, copy, unlabelled, or in no list."""
     detail: str
     left_out: bool
-    """Whether no list names it for this."""
+    """Whether the image lists leave it out because of this."""
 
 
-def unmatched(found: Set[str], labelled: Set[str], listed: Set[str]) -> list[Oddity]:
-    """Compare what the source holds with what table and lists name.
+def compare_names(found: Set[str], labelled: Set[str], listed: Set[str]) -> list[Problem]:
+    """Compare the names in the sources with those in the table and the lists.
 
     Args:
         found: names of the files.
         labelled: names with labels.
-        listed: names that the split puts on a side.
+        listed: names that are in a part of the split.
     """
     return [
         *(
-            Oddity(name, "missing", "labelled, but not in the source", True)
+            Problem(name, "missing", "labelled, but not in the source", True)
             for name in sorted(labelled - found)
         ),
         *(
-            Oddity(name, "unlabelled", "in the source, but without labels", True)
+            Problem(name, "unlabelled", "in the source, but without labels", True)
             for name in sorted(found - labelled)
         ),
         *(
-            Oddity(name, "in no list", "on no side of the split", True)
+            Problem(name, "in no list", "in no part of the split", True)
             for name in sorted(found & labelled - listed)
         ),
     ]
 
 
-def look_through(index: Iterable[StoreEntry]) -> list[Oddity]:
-    """Collect what is odd about packed radiographs.
+def check_radiographs(index: Iterable[StoreEntry]) -> list[Problem]:
+    """Find unusable, unusual and duplicate radiographs in a packed store.
 
-    Two names with the same pixels are told. When they belong to two patients, one of them must be wrong, and
-    could stand on another side than its twin: only the first is kept. Of one patient, both are.
+    If radiographs of two patients have the same pixels, one of the names must be wrong, and the two could get
+    into different lists: only the first is kept. Duplicates of one patient are kept and reported.
 
     Args:
         index: the store's entries, in the order of the names.
     """
-    odd = []
+    found = []
     first_with: dict[str, str] = {}
     for entry in index:
         if entry.state == "unreadable":
-            odd.append(Oddity(entry.name, "unreadable", "truncated, or no image", True))
+            found.append(Problem(entry.name, "unreadable", "truncated, or no image", True))
             continue
         if entry.state == "constant":
-            odd.append(Oddity(entry.name, "constant", "one gray value throughout", True))
+            found.append(Problem(entry.name, "constant", "one gray value throughout", True))
             continue
         if entry.mode != "L":
-            odd.append(Oddity(entry.name, "format", f"{entry.mode}, not 8-bit gray; converted", False))
+            found.append(Problem(entry.name, "format", f"{entry.mode}, not 8-bit gray; converted", False))
         first = first_with.setdefault(entry.content, entry.name)
         if first != entry.name:
             other = image_lists.patient_of(entry.name) not in (image_lists.patient_of(first), entry.name)
-            whose = "of another patient" if other else "of the same patient or of nobody known"
-            odd.append(Oddity(entry.name, "copy", f"same pixels as {first}, {whose}", other))
-    return odd
+            whose = "of another patient" if other else "of the same patient or of an unknown one"
+            found.append(Problem(entry.name, "copy", f"same pixels as {first}, {whose}", other))
+    return found
 
 
-def write_report(path: Path, oddities: Iterable[Oddity]) -> None:
-    """Write ``prepare-report.csv``, a line an oddity."""
-    with atomic_write(path) as aside, aside.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["name", "what", "detail", "left_out"])
-        writer.writerows(
-            [odd.name, odd.what, odd.detail, "yes" if odd.left_out else "no"] for odd in oddities
-        )
+def report_text(problems: Iterable[Problem]) -> str:
+    """Return the text of ``prepare-report.csv``, one line for each problem."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["name", "what", "detail", "left_out"])
+    writer.writerows(
+        [problem.name, problem.what, problem.detail, "yes" if problem.left_out else "no"]
+        for problem in problems
+    )
+    return file.getvalue()
 
 
-def summary(oddities: Iterable[Oddity]) -> str:
-    """Say in one line how many radiographs are left out or kept for what."""
-    counts = Counter((odd.what, odd.left_out) for odd in oddities)
+def summary(problems: Iterable[Problem]) -> str:
+    """Return in one line how many radiographs have which problem, and whether they are kept."""
+    counts = Counter((problem.what, problem.left_out) for problem in problems)
     parts = [
         f"{count} {what} ({'left out' if out else 'kept'})" for (what, out), count in sorted(counts.items())
     ]
-    return ", ".join(parts) if parts else "nothing odd"
+    return ", ".join(parts) if parts else "no problems"

@@ -1,7 +1,4 @@
-"""Where radiographs come from before they are packed: folders, zip and tar archives, MedMNIST's file.
-
-Archives are read as they are, never unpacked beside themselves.
-"""
+"""Sources of radiographs: folders, zip archives and tar archives, which are read without unpacking them."""
 
 import os
 import stat
@@ -22,33 +19,33 @@ from cxr14.data.images import SUFFIXES
 from cxr14.errors import InputError
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
-_CHUNK = 1 << 16  # what passes through here stays in the cache: 750 MB/s, with 1 MB at a time 340
+_CHUNK = 1 << 16  # fits the processor's cache: 750 MB/s, with chunks of 1 MB 340
 
 
 @dataclass(frozen=True)
 class ZipMember:
-    """A file in a zip archive, to be read by whoever decodes it."""
+    """A file in a zip archive; the process that decodes it reads it."""
 
     archive: Path
     member: str
 
 
 Payload = Path | ZipMember | bytes | np.ndarray
-"""What a process can make pixels of: a file, its content, or (H, W) uint8."""
+"""What can be decoded: a file, its content, or (H, W) uint8."""
 
 
-class Origin(Protocol):
-    """A place that holds radiographs."""
+class Source(Protocol):
+    """A folder or file with radiographs."""
 
     sizes: dict[str, int]
     """File name -> its size in bytes."""
 
     def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
-        """Yield the named radiographs, in whichever order is cheap."""
+        """Yield the named radiographs, in the order in which they are read fastest."""
         ...
 
     def place_of(self, name: str) -> str:
-        """Say where a radiograph lies."""
+        """Return where a radiograph is, for messages."""
         ...
 
 
@@ -65,12 +62,12 @@ class Files:
             yield name, self.paths[name]
 
     def place_of(self, name: str) -> str:
-        """Name the file."""
+        """Return the path."""
         return str(self.paths[name])
 
 
 class Zip:
-    """A zip archive; its members are read where they are decoded.
+    """A zip archive; the processes that decode its members also read them.
 
     Raises:
         InputError: it is damaged, or a member is a link or lies outside of it.
@@ -84,26 +81,26 @@ class Zip:
             with zipfile.ZipFile(archive) as file:
                 entries = file.infolist()
         except (OSError, zipfile.BadZipFile) as error:
-            raise _damaged(archive, error) from None
+            raise _damaged_error(archive, error) from None
         for entry in entries:
             _require_inside(archive, entry.filename, link=stat.S_ISLNK(entry.external_attr >> 16))
             name = _image_name(entry.filename)
             if name:
-                _require_new(name, self._members, archive)
+                _require_unique(name, self._members, archive)
                 self._members[name], self.sizes[name] = entry.filename, entry.file_size
 
     def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
-        """Yield what tells a process which member to read, sorted by name."""
+        """Yield references to members, sorted by name."""
         for name in sorted(names):
             yield name, ZipMember(self.archive, self._members[name])
 
     def place_of(self, name: str) -> str:
-        """Name archive and member."""
+        """Return archive and member."""
         return f"{self.archive}: {self._members[name]}"
 
 
 class Tar:
-    """A tar archive, compressed or not, read from its beginning to its end: once to list it, once to pack it.
+    """A tar archive, compressed or not, read sequentially: once to list it, once to pack it.
 
     Raises:
         InputError: it is damaged, or a member is a link or lies outside of it.
@@ -115,7 +112,7 @@ class Tar:
         for member, _ in self._members():
             name = _image_name(member.name)
             if name:
-                _require_new(name, self.sizes, archive)
+                _require_unique(name, self.sizes, archive)
                 self.sizes[name] = member.size
 
     def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
@@ -126,7 +123,7 @@ class Tar:
                 yield name, file.extractfile(member).read()
 
     def place_of(self, name: str) -> str:
-        """Name the archive."""
+        """Return the archive."""
         return str(self.archive)
 
     def _members(self) -> Iterator[tuple[tarfile.TarInfo, tarfile.TarFile]]:
@@ -141,15 +138,15 @@ class Tar:
                         if member.isreg():
                             yield member, file
                 if stream is raw and file.offset + tarfile.BLOCKSIZE > whole:
-                    raise EOFError("it ends too early")  # tarfile asks for no end mark
-                while stream.read(_CHUNK):  # gzip's checksum stands after the end of the tar
+                    raise EOFError("it ends too early")  # tarfile does not require an end mark
+                while stream.read(_CHUNK):  # gzip's checksum comes after the end of the tar
                     pass
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise _damaged(self.archive, error) from None
+            raise _damaged_error(self.archive, error) from None
 
 
 class _Gunzip:
-    # gzip of Python 3.11 inflates in steps of 8 KB, which costs four times what inflating does.
+    # Python 3.11's gzip reads in steps of 8 KB, which takes four times as long as decompressing.
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
@@ -159,7 +156,7 @@ class _Gunzip:
         parts = [self._inflated]
         missing = size - len(self._inflated)
         while missing > 0 and (chunk := self._inflate.unused_data or self._raw.read(_CHUNK)):
-            if self._inflate.eof:  # another gzip stream follows, as pigz and bgzip write them
+            if self._inflate.eof:  # another gzip stream follows, as bgzip writes them
                 self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
             parts.append(self._inflate.decompress(chunk))
             missing -= len(parts[-1])
@@ -170,17 +167,17 @@ class _Gunzip:
         return whole[:size]
 
 
-def find_origins(source: Path, side: int) -> list[Origin]:
+def find_sources(source: Path, side: int) -> list[Source]:
     """Find every radiograph in a folder of any layout, or in one archive.
 
     Args:
-        source: a folder with image files, zip and tar archives in any depth; or one file of these.
-        side: pixels that are wanted. Where a radiograph and reduced copies of it lie under one name, the
-            smallest that is not below `side` is taken.
+        source: a folder with image files, zip and tar archives at any depth; or one such file.
+        side: pixels along one side of a packed radiograph. If copies of a radiograph in several sizes have
+            the same name, the smallest that is not below `side` is taken.
 
     Raises:
-        InputError: nothing is there, an archive is damaged or unsafe, or a name stands twice for files that
-            no size tells apart.
+        InputError: there is no radiograph, an archive is damaged or unsafe, or two files of one name have the
+            same size in pixels.
     """
     files = [Path(folder) / name for folder, name in _walk(source)] if source.is_dir() else [source]
     # Regular files only: opening a named pipe would wait for ever.
@@ -189,35 +186,35 @@ def find_origins(source: Path, side: int) -> list[Origin]:
     for path in files:
         if (name := _image_name(path.name)) and path.is_file():
             paths.setdefault(name, []).append(path)
-    origins: list[Origin] = [Files({name: _the_one_meant(copies, side) for name, copies in paths.items()})]
+    sources: list[Source] = [Files({name: _choose_copy(copies, side) for name, copies in paths.items()})]
     for path in tqdm(archives, desc="listing", unit=" archives", disable=not archives):
-        origins.append(Zip(path) if path.suffix == ".zip" else Tar(path))
-    seen: dict[str, Origin] = {}
-    for origin in origins:
-        for name in origin.sizes:
+        sources.append(Zip(path) if path.suffix == ".zip" else Tar(path))
+    seen: dict[str, Source] = {}
+    for one in sources:
+        for name in one.sizes:
             if name in seen:
-                raise _twice(name, seen[name].place_of(name), origin.place_of(name))
-            seen[name] = origin
+                raise _duplicate_error(name, seen[name].place_of(name), one.place_of(name))
+            seen[name] = one
     if not seen:
         raise InputError(
             f"there is no radiograph in {source}, neither as a file nor in a .zip or .tar.gz archive."
         )
-    return origins
+    return sources
 
 
 def content_of(payload: Payload) -> Path | bytes | np.ndarray:
-    """Read a member of a zip archive; leave everything else as it is.
+    """Read a member of a zip archive; return any other payload as it is.
 
     Raises:
-        InputError: the archive is damaged there.
+        InputError: the archive is damaged.
     """
     if not isinstance(payload, ZipMember):
         return payload
     try:
         return _opened(payload.archive).read(payload.member)
-    # RuntimeError, NotImplementedError: a member is encrypted, or packed in a way that zipfile does not know.
+    # RuntimeError, NotImplementedError: a member is encrypted, or compressed in a way zipfile does not know.
     except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged(payload.archive, error) from None
+        raise _damaged_error(payload.archive, error) from None
 
 
 @lru_cache(maxsize=2)  # a process reads one archive after the other
@@ -241,7 +238,7 @@ def _image_name(member: str) -> str | None:
     return name if not hidden and PurePosixPath(name).suffix.lower() in SUFFIXES else None
 
 
-def _the_one_meant(copies: list[Path], side: int) -> Path:
+def _choose_copy(copies: list[Path], side: int) -> Path:
     if len(copies) == 1:
         return copies[0]
     by_width: dict[int, Path] = {}
@@ -252,7 +249,7 @@ def _the_one_meant(copies: list[Path], side: int) -> Path:
         except OSError:
             width = 0
         if width in by_width:
-            raise _twice(path.name, str(by_width[width]), str(path))
+            raise _duplicate_error(path.name, str(by_width[width]), str(path))
         by_width[width] = path
     large_enough = [width for width in by_width if width >= side]
     return by_width[min(large_enough, default=max(by_width))]
@@ -267,18 +264,18 @@ def _require_inside(archive: Path, member: str, link: bool) -> None:
         )
 
 
-def _require_new(name: str, known: Collection[str], archive: Path) -> None:
+def _require_unique(name: str, known: Collection[str], archive: Path) -> None:
     if name in known:
-        raise _twice(name, str(archive), "another folder of it")
+        raise _duplicate_error(name, str(archive), "another folder of it")
 
 
-def _twice(name: str, first: str, second: str) -> InputError:
+def _duplicate_error(name: str, first: str, second: str) -> InputError:
     return InputError(
-        f"{name} is there twice, in {first} and in {second}: leave one of them, or name it as source."
+        f"there are two files {name}, in {first} and in {second}: remove one, or give one folder as --source."
     )
 
 
-def _damaged(archive: Path, error: Exception) -> InputError:
+def _damaged_error(archive: Path, error: Exception) -> InputError:
     return InputError(
         f"{archive} is damaged ({error}): delete it and run download.py, which fetches only what is missing."
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from cxr14.data import kinds
 from cxr14.data.geometry import read_side
 from cxr14.data.image_lists import ImageList, read_list, require_images
 from cxr14.data.images import open_images
@@ -28,7 +29,7 @@ from cxr14.models.checkpoint import Checkpoint
 SYNTHETIC = "synthetic: trained on drawn radiographs, its answers about a patient mean nothing"
 
 # make-phantoms.py numbers its patients from 1 on. A training on phantoms has seen some of the first.
-_FIRST_PHANTOMS = [f"synthetic_{patient:08d}_000.png" for patient in range(1, 1001)]
+_FIRST_PHANTOMS = [f"{kinds.SYNTHETIC_PREFIX}{patient:08d}_000.png" for patient in range(1, 1001)]
 
 
 def export(settings: ExportSettings) -> None:
@@ -106,7 +107,7 @@ def model_file(network: str) -> str:
 
 def _warnings(loaded: Checkpoint, image_list: ImageList, points: OperatingPoints | None) -> list[str]:
     warnings = [NOT_A_DEVICE]
-    if image_list.kind == "synthetic" or _has_seen_phantoms(loaded.provenance):
+    if image_list.kind == kinds.SYNTHETIC or _has_seen_phantoms(loaded.provenance):
         warnings.append(SYNTHETIC)
     if loaded.provenance.unknown:
         warnings.append(f"{MAY_HAVE_SEEN_TEST_PATIENTS}: {', '.join(loaded.provenance.unknown)}")
