@@ -15,14 +15,14 @@ from cxr14.runtime import devices
 
 @dataclass(kw_only=True)
 class Settings:
-    """What every benchmark can be told."""
+    """Settings of every benchmark."""
 
     keep_in: Path = Path(__file__).parent / "results"
     """Folder of the result."""
 
 
 def synchronise(device: torch.device) -> None:
-    """Wait until all that was asked of a GPU is done; on the CPU it is."""
+    """Wait until a GPU has finished all its work; nothing on the CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -70,7 +70,7 @@ with ProcessPoolExecutor(os.cpu_count()) as pool:
 
 @dataclass(kw_only=True)
 class LoadingSettings(Settings):
-    """What this benchmark can be told."""
+    """Settings of this benchmark."""
 
     originals: Path | None = None
     """Folder of 1024 px PNG files; None draws 24 synthetic ones."""

@@ -39,7 +39,7 @@ LOOKS_A_SECOND = 10
 
 @dataclass(kw_only=True)
 class ScaleSettings(Settings):
-    """What this benchmark can be told."""
+    """Settings of this benchmark."""
 
     counts: tuple[int, ...] = (1_000, 10_000, 112_120)
     """Radiographs; the last is the real set's."""
@@ -154,8 +154,8 @@ def main(settings: ScaleSettings) -> None:
 
 
 if __name__ == "__main__":
-    told = tyro.cli(ScaleSettings, description=__doc__)
-    if told.one_pass:
-        print(one_pass(told.one_pass))
+    settings = tyro.cli(ScaleSettings, description=__doc__)
+    if settings.one_pass:
+        print(one_pass(settings.one_pass))
     else:
-        main(told)
+        main(settings)

@@ -59,7 +59,7 @@ TURNS = 3  # of the loop and the usual one
 
 @dataclass(kw_only=True)
 class TrainingSettings(Settings):
-    """What this benchmark can be told."""
+    """Settings of this benchmark."""
 
     networks: tuple[str, ...] = zoo.NAMES
     """Folders of the networks to time; all that is not bare step or loop goes with the student's."""
@@ -172,7 +172,7 @@ def usual_row(bench: Bench) -> dict[str, object]:
     settings = bench.settings
     train_step = bench.train_step(STUDENT)
     groups = bench.groups_in(settings.seconds / TURNS / 3, partial(bench.bare_step, train_step))
-    told = {
+    recorded = {
         "files": bench.folder / "png",
         "network": STUDENT,
         "device": bench.device,
@@ -181,7 +181,7 @@ def usual_row(bench: Bench) -> dict[str, object]:
         "batch-size": settings.batch_size,
         "steps": groups * bench.group,
     }
-    flags = [str(word) for name, value in told.items() for word in (f"--{name}", value)]
+    flags = [str(word) for name, value in recorded.items() for word in (f"--{name}", value)]
 
     def usual_rate() -> float:
         # In a process of its own: none of what this one has set up for itself is the study's.
@@ -260,10 +260,10 @@ def main(settings: TrainingSettings) -> None:
         if STUDENT in settings.networks:
             rows += [usual_row(bench), distillation_row(bench)]
             rows += [compiled_row(bench)] if settings.compiled else []
-        told = {name: value for name, value in vars(settings).items() if name != "keep_in"}
+        recorded = {name: value for name, value in vars(settings).items() if name != "keep_in"}
         if bench.device.type == "cuda":
-            told["matrix TFLOP/s"] = matrix_rate(bench.device)
-        keep_result(settings, "training", bench.device, {"settings": told, "rows": rows})
+            recorded["matrix TFLOP/s"] = matrix_rate(bench.device)
+        keep_result(settings, "training", bench.device, {"settings": recorded, "rows": rows})
 
 
 if __name__ == "__main__":

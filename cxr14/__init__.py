@@ -1,1 +1,1 @@
-"""What the numbered stages share: data, networks, losses, the training loop, and the statistics."""
+"""The package of the numbered stages: data, networks, training, statistics."""

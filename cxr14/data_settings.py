@@ -1,4 +1,4 @@
-"""The settings of the scripts in ChestX-ray14/: download, preparation, synthetic radiographs."""
+"""Settings of the scripts in ChestX-ray14/."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal

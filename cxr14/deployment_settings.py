@@ -1,4 +1,4 @@
-"""The settings of the scripts that deploy a network: export and prediction."""
+"""Settings of the scripts that export a network or predict with it."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""User errors: one line on stderr and exit status 2 instead of a traceback."""
+"""User errors: one line on stderr and exit status 2."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Atomic file writes, text in several encodings, hashes, and errors of the disk as user errors."""
+"""Atomic file writes, text files, hashes, and disk errors as user errors."""
 
 import codecs
 import hashlib

@@ -1,4 +1,4 @@
-"""The 14 findings of NIH ChestX-ray14, in NIH's order, and nothing else."""
+"""The 14 findings of NIH ChestX-ray14, in NIH's order."""
 
 # Wang et al. 2017, "ChestX-ray8", extended to 14 findings with the release of the images.
 FINDINGS: tuple[str, ...] = (

@@ -1,4 +1,4 @@
-"""Checks of a script's paths before any work: no output replaces an input, and every output can be written.
+"""Checks of a script's paths before any work is done.
 
 The settings say which paths are read and which are written, by the types `InputPath`, `OutputFile` and
 `OutputFolder`.

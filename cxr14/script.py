@@ -1,4 +1,4 @@
-"""The start of every script: its constants and flags become settings, user errors become one line.
+"""The start of every script: constants and flags become checked settings.
 
     if __name__ == "__main__":
         with script.run(TrainSettings, globals()) as settings:

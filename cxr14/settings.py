@@ -1,4 +1,4 @@
-"""The settings of every script that runs a network or reads results: a dataclass for each.
+"""Settings of the scripts that run a network or read results.
 
 A field carries the type, the default and the sentence that ``--help`` shows. A field without a default has to
 be a constant of the script. cxr14/script.py fills these classes.

@@ -100,7 +100,7 @@ def score(run: Run, work: Path, results: Path) -> Path:
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
     lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
-    model, held = checkpoint.load(folder / "model.pth", run.network)
+    model, trained = checkpoint.load(folder / "model.pth", run.network)
     group = ProcessGroup(devices.choose("auto"))
     size = run.regime.image_size
     images = open_images(lists.images)
@@ -112,11 +112,11 @@ def score(run: Run, work: Path, results: Path) -> Path:
         "seed": run.seed,
         "teacher": run.teacher.name if run.teacher else None,
         "flags": {name: str(value) for name, value in run.flags.items()},
-        "best epoch": held.about.epoch,
+        "best epoch": trained.about.epoch,
         "validation AUROC by epoch": _history(folder / "model.log.csv"),
         "device": devices.describe(group.device),
-        "versions": held.about.versions,
-        "weights": held.weights_hash,
+        "versions": trained.about.versions,
+        "weights": trained.weights_hash,
     }
     logits = {}
     for name, path_of_list in (("val", lists.val), ("test", lists.test)):

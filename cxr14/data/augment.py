@@ -1,4 +1,4 @@
-"""Crops, flips and normalisation of whole batches of uint8 radiographs, on whichever device they lie.
+"""Crops, flips and normalisation of whole batches of uint8 radiographs.
 
 A crop that is resized is a product of matrices, ``rows @ image @ columns.T``, because antialiased bilinear
 interpolation is separable: an accelerator cuts a batch, each image with a crop of its own, in two batched

@@ -1,4 +1,4 @@
-"""Boxes around findings, in pixels of NIH's 1024 x 1024 images: NIH's list of them, and their geometry."""
+"""Boxes around findings: NIH's list of them and their geometry."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What ChestX-ray14/download.py does: NIH's archives and documents, from Hugging Face or from NIH itself."""
+"""Download of NIH's archives and tables, from Hugging Face or NIH."""
 
 from collections.abc import Sequence
 from pathlib import Path

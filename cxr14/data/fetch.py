@@ -1,4 +1,4 @@
-"""One file over HTTP, however often the connection breaks: resumed, checked, and only then under its name."""
+"""Download of one file over HTTP: resumed, checked by MD5, renamed when complete."""
 
 import hashlib
 import http
@@ -51,7 +51,7 @@ def fetch(file: RemoteFile, folder: Path, pause: float = 2.0) -> Path:
     part = _part(path)
     with wrap_disk_errors(path):
         folder.mkdir(parents=True, exist_ok=True)
-        for _ in range(2):  # bytes that came out wrong may come right when all are asked for again
+        for _ in range(2):  # wrong bytes may be right in a second download
             _complete(file, part, pause)
             if _md5(part) == file.md5:
                 part.replace(path)

@@ -1,4 +1,4 @@
-"""Where a network's input lies on a radiograph, and how gray values are normalised; no torch needed."""
+"""Position of the network's input on a radiograph, mean and deviation; no torch."""
 
 # ImageNet's mean and standard deviation by channel, for images in 0 to 1: all five networks start from
 # ImageNet weights and expect them; a gray value counts as all three channels.

@@ -1,4 +1,4 @@
-"""Image lists: text files with a line a radiograph, its name and then 0 or 1 for each of the 14 findings."""
+"""Image lists: text files with a name and 14 labels on each line."""
 
 import hashlib
 import re

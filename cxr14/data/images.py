@@ -1,4 +1,4 @@
-"""Radiographs from a folder of image files or from the packed store, as gray arrays.
+"""Radiographs from a folder of image files or from the packed store.
 
 A folder that DATA_DIR names holds either plain image files or the packed store that ChestX-ray14/prepare.py
 makes of them: ``store.npy``, one uint8 array (N, S, S), and ``store.csv``, which describes each row. Both

@@ -1,4 +1,4 @@
-"""The kinds of radiographs that a list may hold, and how titles, tables and messages name each."""
+"""Kinds of radiographs (synthetic, tiny, real) and the words for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

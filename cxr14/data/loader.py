@@ -1,4 +1,4 @@
-"""Batches of radiographs: in the order of the list for testing, in a seeded order for training."""
+"""Batches of radiographs, in the list's order or in a seeded order."""
 
 import atexit
 import signal

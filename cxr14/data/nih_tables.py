@@ -1,4 +1,4 @@
-"""What NIH ships beside the images: the table of findings and the official lists of names."""
+"""NIH's table of findings and its official lists of names."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""The patients behind a network's weights: those of its lists, its initial weights and its teachers.
+"""The patients behind a network's weights, and the check of lists against them.
 
 A checkpoint records the patients as hashes, and a training adds those of its initial weights and its
 teachers. So a list can be compared with all of them, even where the earlier lists no longer exist.

@@ -1,4 +1,4 @@
-"""Three sides of a set of radiographs, and no patient on two of them."""
+"""Training, validation and test lists without a common patient."""
 
 from collections.abc import Collection, Iterable
 

@@ -1,4 +1,4 @@
-"""The files of a packed store: their names, the index, and the checks when they are opened."""
+"""The files of a packed store: names, index, and checks on opening."""
 
 import csv
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""A trained network leaves the laboratory: one ONNX file with its card, and predictions without torch."""
+"""Export to ONNX with a model card, and predictions without torch."""

@@ -1,4 +1,4 @@
-"""The model card: what an exported model is, how its pixels are made, and how its answers are to be read.
+"""The model card: what a model is, its pixels, and how to read its outputs.
 
 One JSON file beside the model. It names the model by the hash of its file, so that a card is never used with
 another model.

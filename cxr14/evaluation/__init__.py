@@ -1,1 +1,1 @@
-"""Predictions, metrics, confidence intervals, operating points and calibration of a trained network."""
+"""Predictions, metrics, confidence intervals, operating points, calibration."""

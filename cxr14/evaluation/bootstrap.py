@@ -1,4 +1,4 @@
-"""Patient-level bootstrap confidence intervals of AUROC, average precision and decisions.
+"""Patient-level bootstrap confidence intervals and paired differences.
 
     resamples = Resamples(patients)
     alone = bootstrap_auroc(labels, probabilities_alone, resamples)

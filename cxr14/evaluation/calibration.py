@@ -1,4 +1,4 @@
-"""Operating thresholds and calibration, both fitted on the validation list.
+"""Operating thresholds and calibration, fitted on the validation list.
 
 Both take predictions that carry the name of their split and refuse any but validation. No function takes bare
 arrays, so that neither can be fitted on the test list.

@@ -1,4 +1,4 @@
-"""The entry of every test script: checks, predictions, operating points, and the results on disk."""
+"""The entry of the test scripts."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Confusion counts of decisions at a threshold, and accuracy, F1, sensitivity and specificity from them."""
+"""Confusion counts at a threshold, and the metrics made of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

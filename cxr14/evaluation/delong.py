@@ -1,4 +1,4 @@
-"""Variance, interval and difference of AUROCs without resampling (DeLong 1988, Obuchowski 1997).
+"""Variance and intervals of AUROC without resampling (DeLong, Obuchowski).
 
 DeLong et al. 1988: an AUROC is the mean over positives of the share of negatives that each outscores, and
 over negatives of the share of positives that outscore each; the spread of these shares is its variance. They

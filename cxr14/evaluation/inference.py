@@ -1,4 +1,4 @@
-"""Logits of a trained network for the radiographs of an image list, from the centre or from ten crops."""
+"""Logits of a network for an image list, from one or ten crops."""
 
 import numpy as np
 import torch

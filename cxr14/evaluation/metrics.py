@@ -1,4 +1,4 @@
-"""Metrics of each finding: AUROC, average precision, calibration error, Brier score, decisions.
+"""AUROC, average precision, calibration error and Brier score by finding.
 
 In every array a column is a finding and a row a radiograph; the findings are independent binary questions. A
 metric that is undefined because a class is missing is NaN, never 0 or 1, and a mean over findings comes with

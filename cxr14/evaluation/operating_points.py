@@ -1,4 +1,4 @@
-"""Operating points of a tested network: its thresholds and calibration, as a JSON file beside the results.
+"""Thresholds and calibration of a tested network, as a JSON file.
 
 The test scripts write the file; deployment reads it. A threshold applies to the probability before
 calibration.

@@ -1,4 +1,4 @@
-"""Predictions of one network for one image list, as a file: all that the statistics need.
+"""Predictions of one network for one image list, as a file.
 
 The file is a plain .npz of arrays and JSON text, never a pickle. It records the split, so that thresholds and
 calibration can refuse any list but validation (cxr14/evaluation/calibration.py).

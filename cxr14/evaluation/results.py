@@ -1,4 +1,4 @@
-"""Results of a test on disk: predictions for both lists, operating points, and the table of metrics."""
+"""Results of a test on disk, and the check that they agree."""
 
 import json
 from collections.abc import Sequence

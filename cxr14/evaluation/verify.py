@@ -1,4 +1,4 @@
-"""Verification of saved results: each is checked for contradictions, and its checkpoint is tested again."""
+"""The entry of verify-results.py: saved results are tested again."""
 
 import sys
 from collections.abc import Iterator

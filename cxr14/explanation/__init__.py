@@ -1,1 +1,1 @@
-"""Heat maps of a trained network, drawn on radiographs and scored against annotated boxes of findings."""
+"""Heat maps of a network, drawn on radiographs and scored against boxes."""

@@ -1,4 +1,4 @@
-"""What explain-model.py does: heat maps of a checkpoint on radiographs, and their scores against boxes."""
+"""The entry of explain-model.py."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Heat maps: the evidence for one finding in one radiograph, for all five networks.
+"""Heat maps: the evidence for one finding in one radiograph.
 
 The maps are computed by pytorch-grad-cam. At 224 px the last feature maps of every network have 7 x 7 cells;
 at 64 px they would have 2 x 2, too few to localise anything. So the layer is the deepest with at least 7

@@ -1,4 +1,4 @@
-"""Localization by boxes around the hot regions of heat maps, as Wang et al. 2017 measure it.
+"""Localization by boxes around hot regions (Wang et al. 2017).
 
 Wang, Peng, Lu, Lu, Bagheri and Summers 2017, "ChestX-ray8: Hospital-Scale Chest X-Ray Database and Benchmarks
 on Weakly-Supervised Classification and Localization of Common Thorax Diseases", CVPR: section 3.2 (boxes),

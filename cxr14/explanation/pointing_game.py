@@ -1,4 +1,4 @@
-"""The pointing game: whether the maximum of a heat map lies in a box of its finding.
+"""The pointing game: does the maximum of a heat map lie in a box?
 
 The network sees the centre crop of a radiograph that was read at `read_side`. A pixel is inside a box when
 its centre is.

@@ -1,4 +1,4 @@
-"""Checkpoints: our own format, with metadata and provenance, and weights from every published format.
+"""Checkpoints: weights with metadata and provenance.
 
 A checkpoint of ours is `torch.save` of plain containers: a format number, an `About` as a dict, the
 provenance and the weights. Only `save` writes one; no function changes a file that it reads.

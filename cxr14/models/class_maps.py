@@ -1,4 +1,4 @@
-"""Class activation maps: a network's head applied to each cell of its last feature map.
+"""Class activation maps: a network's head applied to each cell.
 
 Zhou et al. 2016, "Learning Deep Features for Discriminative Localization", weight the channels by the
 classifier. That holds where the classifier follows the mean over the cells directly. EEEA-Net-C2 and

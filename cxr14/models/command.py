@@ -1,4 +1,4 @@
-"""The entry of the para-test scripts: a network's parameters, MACs, size and latency."""
+"""The entry of the para-test scripts."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The published ImageNet-1k weights: found on this machine, or downloaded once."""
+"""The published ImageNet-1k weights: found on this machine or downloaded once."""
 
 import socket
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The cost of a network: parameters, multiply-accumulates (MACs), bytes on disk, and time for one image.
+"""Parameters, MACs, size on disk and latency of a network.
 
 MACs are counted by the rules of thop, as in the study. A convolution or linear layer has one for each weight
 and output position. Normalisation has four, average pooling one and softmax three for each output value.

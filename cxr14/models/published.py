@@ -1,4 +1,4 @@
-"""Published weight files, read without running code in them and translated to timm's tensor names."""
+"""Published weight files, translated to timm's tensor names."""
 
 import pickletools
 import re

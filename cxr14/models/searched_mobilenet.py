@@ -1,4 +1,4 @@
-"""MobileNetV3 with a searched block table: what EEEA-Net-C2 and OFA-595 have in common."""
+"""MobileNetV3 from a searched block table: EEEA-Net-C2 and OFA-595."""
 
 from dataclasses import dataclass
 from functools import partial

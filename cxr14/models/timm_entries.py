@@ -1,4 +1,4 @@
-"""EEEA-Net-C2 and OFA-595 as networks of timm: what ``timm.create_model("eeea_net_c2")`` calls.
+"""Registration of EEEA-Net-C2 and OFA-595 with timm.
 
 timm passes on its own arguments, so ``num_classes``, ``in_chans``, ``drop_rate``, ``pretrained`` and sources
 such as "local-dir:FOLDER" work as for timm's networks.

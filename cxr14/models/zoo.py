@@ -1,4 +1,4 @@
-"""The networks by the name of their folder, each built by the ``model.py`` in it."""
+"""The networks by the name of their folder."""
 
 import importlib.util
 import sys

@@ -1,1 +1,1 @@
-"""Synthetic frontal chest radiographs with any of the 14 findings: no patients, no clinical meaning."""
+"""Synthetic frontal chest radiographs with any of the 14 findings."""

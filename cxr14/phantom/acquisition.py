@@ -1,4 +1,4 @@
-"""Acquisition: from attenuation to gray values, with scatter, noise, the detector curve and side markers."""
+"""Acquisition: scatter, exposure, noise, detector curve, side markers."""
 
 from functools import lru_cache
 

@@ -1,4 +1,4 @@
-"""Patients: the numbers that describe a chest before anything is drawn.
+"""Patients: the numbers that describe a chest.
 
 Pairs of values belong to the two sides: index 0 is the patient's right (left in the image), 1 the left.
 Lengths are in image units of an upright patient of scale 1 (see canvas).

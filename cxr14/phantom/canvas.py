@@ -1,4 +1,4 @@
-"""Drawing functions: coordinates, soft edges, outlines, textures and blurs, all in float32.
+"""Drawing functions: coordinates, soft edges, textures and blurs.
 
 Lengths are in image units: the image spans -1 to 1 in x (to the right, the patient's left) and y (downwards).
 """

@@ -1,4 +1,4 @@
-"""Geometry of lungs, heart and diaphragm, and the attenuation that the signs change."""
+"""Geometry of lungs, heart and diaphragm, and their attenuation."""
 
 from functools import cached_property
 

@@ -1,4 +1,4 @@
-"""What make-phantoms.py does: draw a set of synthetic radiographs, or a sheet of examples."""
+"""The entry of make-phantoms.py."""
 
 from cxr14.data_settings import PhantomSettings
 from cxr14.phantom.dataset import write_set

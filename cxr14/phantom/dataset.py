@@ -1,4 +1,4 @@
-"""A folder of phantoms in NIH's layout: PNG files, tables and lists.
+"""A folder of phantoms in NIH's layout.
 
 Each PNG file contains the record of what was drawn as text. So an interrupted run can be resumed from the
 files alone, and a single file still says that it is synthetic.

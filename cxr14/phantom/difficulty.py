@@ -1,4 +1,4 @@
-"""The parameters that make a set of phantoms easy or difficult."""
+"""The parameters that make phantoms easy or difficult."""
 
 import dataclasses
 from dataclasses import dataclass

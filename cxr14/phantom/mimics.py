@@ -1,4 +1,4 @@
-"""Mimics: structures on radiographs that resemble findings and are never labelled."""
+"""Structures that resemble findings and are never labelled."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Findings and labels of a phantom: prevalence, co-occurrence, persistence and label noise."""
+"""Findings and labels: prevalence, co-occurrence, persistence, label noise."""
 
 from functools import cache
 from statistics import NormalDist

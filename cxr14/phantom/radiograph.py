@@ -1,4 +1,4 @@
-"""One synthetic radiograph: findings, patient, signs, mimics and acquisition, a random stream for each."""
+"""One synthetic radiograph, with a random stream for each of its parts."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""A sheet of examples: phantoms without a finding and with each of the 14 findings alone."""
+"""A sheet of examples: each of the 14 findings alone."""
 
 from pathlib import Path
 

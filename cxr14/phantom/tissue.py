@@ -1,4 +1,4 @@
-"""Tissue around the lungs: soft tissue, trachea, bones, breasts and stomach.
+"""Tissue around the lungs: soft tissue, trachea, bones, stomach.
 
 Every function returns attenuation: 0 is air, about 0.35 aerated lung, 0.65 the chest wall, 0.85 the heart
 and 1 the abdomen.

@@ -1,4 +1,4 @@
-"""Branching structures of the lung: arteries and veins from the hila, and bronchi."""
+"""Branching structures of the lung: arteries, veins, bronchi."""
 
 from typing import NamedTuple
 

@@ -1,1 +1,1 @@
-"""The report: all tested networks side by side, from saved predictions alone, without torch."""
+"""The report: all tested networks side by side, without torch."""

@@ -1,4 +1,4 @@
-"""The entry of compare-results.py: read all predictions, compute, write the report, print its tables."""
+"""The entry of compare-results.py."""
 
 from collections.abc import Sequence
 from pathlib import Path

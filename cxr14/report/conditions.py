@@ -1,4 +1,4 @@
-"""The conditions of a training: by them runs are grouped into arms, and a comparison is found fair or not."""
+"""Conditions of a training, and whether a comparison is fair."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product

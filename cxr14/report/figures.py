@@ -1,4 +1,4 @@
-"""The figures of the results: AUROC before and after teaching, differences, cost, calibration."""
+"""Figures of the results."""
 
 import textwrap
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""The tables of taught minus alone: what differs, by how much, and what the difference means."""
+"""Tables of distilled minus alone, and what the difference means."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""report.html: one file that contains all it shows and loads nothing from a network."""
+"""report.html: one file without any external resource."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

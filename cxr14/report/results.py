@@ -1,4 +1,4 @@
-"""Every number of the report with its interval; the runs of a section share their resamples of patients."""
+"""Every number of the report, with its interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Runs, the arms they form, and the sections of the report: all arms that were tested on one image list."""
+"""Runs, arms, and the sections of the report."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

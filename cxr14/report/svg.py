@@ -1,4 +1,4 @@
-"""Matplotlib figures as <svg> elements of an HTML page, in the colours and the font of the page."""
+"""Matplotlib figures as <svg> elements of the page."""
 
 import io
 from xml.etree import ElementTree

@@ -1,4 +1,4 @@
-"""The figures of the trainings: losses and AUROC by epoch, and alone and taught side by side."""
+"""Figures of the trainings: losses and AUROC by epoch."""
 
 import textwrap
 

@@ -1,4 +1,4 @@
-"""The device that a network runs on, and the memory layout of its weights."""
+"""The choice of device, and the memory layout of weights."""
 
 import ctypes
 import platform

@@ -1,4 +1,4 @@
-"""Distributed training: rank, world size, device, and communication between processes."""
+"""Distributed training: rank, world size, device, gather."""
 
 import gc
 import os

@@ -1,4 +1,4 @@
-"""Number formats: mixed precision for training, exact float32 for validation, tests and verification."""
+"""Number formats: mixed precision for training, float32 for scoring."""
 
 import os
 from collections.abc import Iterator

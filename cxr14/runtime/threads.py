@@ -1,4 +1,4 @@
-"""CPU threads of torch, and a warning where other processes make them wait for one another.
+"""CPU threads of torch, and a warning on a busy machine.
 
 torch splits each operation over its threads and waits for the slowest. Beside another busy process one of
 them is always late, and the others spin: with two threads on two cores CheXNet then trains slower than with

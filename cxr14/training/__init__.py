@@ -1,1 +1,1 @@
-"""Training of stages 1 to 6 in one loop; the loss decides between training on labels and distillation."""
+"""One training loop for stages 1 to 6; the loss decides what is trained."""

@@ -1,4 +1,4 @@
-"""The entry points of the train scripts: data, weights and loss are prepared for the training loop."""
+"""The entries of the train scripts."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Distillation: frozen teachers, their logits on the student's views, and the loss that compares the two."""
+"""Teachers, their logits, and the loss that compares student and teacher."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

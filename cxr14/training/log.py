@@ -1,4 +1,4 @@
-"""The log of a training: a progress bar, a CSV file, and TensorBoard if a folder is given."""
+"""The log of a training: progress bar, CSV file, TensorBoard."""
 
 from pathlib import Path
 from typing import Any

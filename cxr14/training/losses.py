@@ -1,4 +1,4 @@
-"""Losses over 14 independent binary findings: from the labels, and those that also use a teacher.
+"""Losses over 14 binary findings, from labels and from a teacher.
 
 The training loop calls every loss as ``loss(views, logits, labels) -> scalar``. A distillation computes the
 teacher's logits on the same views (cxr14/training/distillation.py).

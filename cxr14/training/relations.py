@@ -1,4 +1,4 @@
-"""Distillation losses on relations: between radiographs, finding by finding, and between cells of a map.
+"""Distillation losses on correlation, rank and activation maps.
 
 AUROC depends on the order of the radiographs alone. The first two losses do not change when the teacher's
 logits of a finding are shifted (both) or scaled (correlation), so they transfer the order and not the

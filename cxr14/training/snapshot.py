@@ -1,4 +1,4 @@
-"""Snapshots: the complete state of a training on disk, and a stop at SIGTERM or Ctrl-C that saves one."""
+"""Snapshots of a training, and the stop at SIGTERM or Ctrl-C."""
 
 import signal
 import zipfile

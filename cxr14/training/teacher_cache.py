@@ -1,4 +1,4 @@
-"""A teacher's logits on the views of a training, kept on disk, so that each view is shown to it once.
+"""A teacher's logits on disk, so that each view is computed once.
 
 Order and crops depend on the seed, the epoch and the batch alone. So a teacher's logits are the same in every
 training with the same list, seed, batch size, image size and crops, whatever the student and its loss.

@@ -74,7 +74,7 @@ def test_processes_share_the_crops_of_a_batch():
             assert torch.equal(mine, everyones[rank::3])
 
 
-def test_the_whole_radiograph_at_share_one():
+def test_share_of_one_keeps_the_whole_radiograph():
     images = radiographs(8, side=SIZE)
     crops = random_views(images, 1.0, generator())
     for image, crop in zip(images, crops, strict=True):

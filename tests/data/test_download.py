@@ -19,7 +19,7 @@ CONTENT = np.random.default_rng(0).bytes(5_000_000)
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves CONTENT under any name, as badly as it is told to."""
+    """Serves CONTENT under any name, with the faults that a test sets."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -27,7 +27,7 @@ class Server(http.server.ThreadingHTTPServer):
         self.wrong = 0  # answers with a wrong byte
         self.ranges = True
         self.status = None
-        self.asked = []  # the Range header of each request
+        self.requests = []  # the Range header of each request
 
     @property
     def url(self):
@@ -38,11 +38,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
-        server, asked = self.server, self.headers.get("Range")
-        server.asked.append(asked)
+        server, requested = self.server, self.headers.get("Range")
+        server.requests.append(requested)
         if server.status:
             return self.send_error(server.status)
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and server.ranges else 0
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested and server.ranges else 0
         if start >= len(CONTENT):
             return self.send_error(416)
         body = bytearray(CONTENT[start:])
@@ -82,30 +82,30 @@ def bring(remote, folder):
     assert [file.name for file in folder.iterdir()] == [remote.name]
 
 
-def test_a_whole_file_is_fetched_once(server, remote, tmp_path):
+def test_complete_file_is_downloaded_once(server, remote, tmp_path):
     bring(remote, tmp_path / "new")
     bring(remote, tmp_path / "new")
-    assert server.asked == [None]
+    assert server.requests == [None]
 
 
-def test_a_broken_connection_is_resumed_where_it_broke(server, remote, tmp_path):
+def test_broken_connection_is_resumed(server, remote, tmp_path):
     server.break_after = [1_000_000, 2_000_001]
     bring(remote, tmp_path)
-    assert server.asked == [None, "bytes=1000000-", "bytes=3000001-"]
+    assert server.requests == [None, "bytes=1000000-", "bytes=3000001-"]
 
 
 def test_a_later_run_resumes(server, remote, tmp_path):
     (tmp_path / "a.tar.gz.part").write_bytes(CONTENT[:4_000_000])
     assert fetch.missing_bytes(remote, tmp_path) == 1_000_000
     bring(remote, tmp_path)
-    assert server.asked == ["bytes=4000000-"]
+    assert server.requests == ["bytes=4000000-"]
     assert fetch.missing_bytes(remote, tmp_path) == 0
 
 
-def test_a_server_that_refuses_ranges_is_asked_for_all_again(server, remote, tmp_path):
+def test_server_without_ranges_sends_the_whole_file_again(server, remote, tmp_path):
     server.ranges, server.break_after = False, [4_000_000]
     bring(remote, tmp_path)
-    assert server.asked == [None, "bytes=4000000-"]
+    assert server.requests == [None, "bytes=4000000-"]
 
 
 def test_wrong_bytes_are_fetched_again_and_then_refused(server, remote, tmp_path):
@@ -117,32 +117,32 @@ def test_wrong_bytes_are_fetched_again_and_then_refused(server, remote, tmp_path
     assert not list((tmp_path / "twice").iterdir())
 
 
-def test_a_wrong_part_of_an_earlier_run_does_no_harm(remote, tmp_path):
+def test_wrong_partial_file_is_replaced(remote, tmp_path):
     for earlier in (bytes(1_000_000), CONTENT + b"more", bytes(len(CONTENT))):
         (tmp_path / "a.tar.gz.part").write_bytes(earlier)
         bring(remote, tmp_path)
         (tmp_path / "a.tar.gz").unlink()
 
 
-def test_a_server_that_gives_nothing_more_ends_it_and_the_part_is_kept(server, remote, tmp_path):
+def test_stalled_server_raises_input_error_and_keeps_the_partial_file(server, remote, tmp_path):
     server.break_after = [1_000_000, *[0] * 20]
     with pytest.raises(InputError, match="no more after 1000000 of 5000000"):
         fetch.fetch(remote, tmp_path, pause=0)
     assert fetch.missing_bytes(remote, tmp_path) == 4_000_000
-    assert len(server.asked) == 6
+    assert len(server.requests) == 6
     server.break_after = []
     bring(remote, tmp_path)
 
 
-def test_a_file_that_is_not_given_out_is_not_asked_for_again(server, remote, tmp_path):
+def test_client_error_is_not_retried(server, remote, tmp_path):
     server.status = 404
     with pytest.raises(InputError, match="404"):
         fetch.fetch(remote, tmp_path, pause=0)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     server.status = 503
     with pytest.raises(InputError, match="503"):
         fetch.fetch(remote, tmp_path, pause=0)
-    assert len(server.asked) == 6
+    assert len(server.requests) == 6
 
 
 def test_nobody_there(tmp_path):
@@ -173,7 +173,7 @@ def test_too_small_disk_raises_input_error_before_any_request(tmp_path, monkeypa
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=1_000_000))
     with pytest.raises(InputError, match=r"the download needs 0\.0\d GB more in .*--archives 1,2"):
         download.from_nih([remote], tmp_path)
-    assert server.asked == []
+    assert server.requests == []
 
 
 class Hub(http.server.ThreadingHTTPServer):
@@ -181,7 +181,7 @@ class Hub(http.server.ThreadingHTTPServer):
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), HubHandler)
-        self.asked = []
+        self.requests = []
 
 
 class HubHandler(Handler):
@@ -192,8 +192,8 @@ class HubHandler(Handler):
         start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").split("-")[0])
         body = CONTENT[start:]
         if self.path.startswith("/datasets/"):  # the client asks for things of its own as well
-            self.server.asked.append(self.path.rsplit("/", 1)[-1])
-            if len(self.server.asked) == 1:
+            self.server.requests.append(self.path.rsplit("/", 1)[-1])
+            if len(self.server.requests) == 1:
                 self.close_connection = True
                 body = body[:2_000_000]
         self.send_file(start, body)
@@ -212,7 +212,7 @@ class HubHandler(Handler):
 
 
 @pytest.mark.slow
-def test_the_script_fetches_from_the_hub_and_a_second_run_fetches_nothing(tmp_path):
+def test_second_download_from_the_hub_requests_nothing(tmp_path):
     hub = Hub()
     threading.Thread(target=hub.serve_forever, daemon=True).start()
     words = ("ChestX-ray14/download.py", "--archives", "1", "--out", tmp_path / "got")
@@ -232,11 +232,11 @@ def test_the_script_fetches_from_the_hub_and_a_second_run_fetches_nothing(tmp_pa
         "images_001.zip",
     }
     assert set(got.values()) == {CONTENT}
-    assert hub.asked[:2] == ["Data_Entry_2017_v2020.csv"] * 2  # the first answer broke off
-    asked = len(hub.asked)
+    assert hub.requests[:2] == ["Data_Entry_2017_v2020.csv"] * 2  # the first answer broke off
+    count = len(hub.requests)
     second = run_python(*words, **environment)
     assert second.returncode == 0, second.stderr
-    assert len(hub.asked) == asked
+    assert len(hub.requests) == count
     hub.shutdown()
     hub.server_close()
     (tmp_path / "got" / "data" / "test_list.txt").unlink()

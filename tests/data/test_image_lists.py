@@ -23,7 +23,7 @@ def write(tmp_path):
     return write
 
 
-def test_a_list_survives_writing_and_reading(tmp_path):
+def test_list_is_equal_after_writing_and_reading(tmp_path):
     labels = np.random.default_rng(0).integers(0, 2, (50, 14))
     names = [f"{i:08d}_000.png" for i in range(50)]
     image_lists.write_list(tmp_path / "deep" / "list.txt", names, labels)
@@ -45,7 +45,7 @@ def test_the_fingerprint_is_that_of_the_file_and_sees_one_changed_label(tmp_path
     assert ImageList(tmp_path, names[::-1], image_list.labels).fingerprint != image_list.fingerprint
 
 
-def test_the_fingerprint_forgives_other_spaces(write):
+def test_fingerprint_ignores_white_space(write):
     tight = image_lists.read_list(write(f"a.png {ZEROS}\n", "tight.txt"))
     loose = image_lists.read_list(write(f"a.png\t{ZEROS.replace(' ', '  ')}\r\n\n", "loose.txt"))
     assert tight.fingerprint == loose.fingerprint
@@ -61,7 +61,7 @@ def test_the_fingerprint_forgives_other_spaces(write):
         ("film.png", "film.png"),
     ],
 )
-def test_the_name_tells_the_patient(name, patient):
+def test_patient_is_read_from_the_name(name, patient):
     assert image_lists.patient_of(name) == patient
 
 
@@ -76,19 +76,19 @@ def test_the_name_tells_the_patient(name, patient):
         ("\n\n", ["empty", "prepare.py"]),
     ],
 )
-def test_a_wrong_list_is_refused_in_one_sentence(write, text, words):
+def test_wrong_list_raises_input_error(write, text, words):
     path = write(text)
     with pytest.raises(InputError) as error:
         image_lists.read_list(path)
     assert all(word in str(error.value) for word in [str(path), *words])
 
 
-def test_a_missing_list_says_how_to_get_one(tmp_path):
+def test_missing_list_raises_input_error_with_a_hint(tmp_path):
     with pytest.raises(InputError, match=r"prepare\.py.*make-phantoms\.py"):
         image_lists.read_list(tmp_path / "train_list.txt")
 
 
-def test_a_picture_is_no_list(tmp_path):
+def test_image_in_place_of_a_list_raises_input_error(tmp_path):
     (tmp_path / "list.txt").write_bytes(b"\x89PNG\xff\xfe\x00")
     with pytest.raises(InputError, match="cannot be read: it is not text"):
         image_lists.read_list(tmp_path / "list.txt")
@@ -98,7 +98,7 @@ def _list(path, names):
     return ImageList(path, names, np.zeros((len(names), 14), np.uint8))
 
 
-def test_a_patient_on_two_sides_is_named(tmp_path):
+def test_patient_in_two_lists_raises_input_error(tmp_path):
     train = _list(tmp_path / "train.txt", ["00000001_000.png", "00000002_000.png"])
     test = _list(tmp_path / "test.txt", ["00000002_005.png", "00000003_000.png"])
     with pytest.raises(InputError, match=r"00000002.*split by patient"):

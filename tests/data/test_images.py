@@ -44,7 +44,7 @@ def test_gray_survives_every_layout_of_channels(colour, channels):
     np.testing.assert_array_equal(gray, RAMP)
 
 
-def test_a_palette_is_looked_up(tmp_path):
+def test_palette_image_is_decoded_by_its_colours(tmp_path):
     image = Image.fromarray(255 - RAMP)
     image.putpalette([value for i in range(256) for value in (255 - i,) * 3])
     image.save(tmp_path / "p.png")
@@ -140,7 +140,7 @@ def test_folder_and_store_give_the_same_pixels(both):
         np.testing.assert_array_equal(batch, files.read(["c.png", "a.png", "c.png"], side))
 
 
-def test_the_store_travels_to_another_process_as_a_path(both):
+def test_store_is_pickled_as_a_path(both):
     packed = both[1]
     message = pickle.dumps(packed)
     assert len(message) < 500
@@ -153,7 +153,7 @@ def test_an_empty_folder_says_how_to_get_radiographs(tmp_path):
             open_images(folder)
 
 
-def test_a_store_is_refused_when_it_is_not_what_it_seems(both):
+def test_damaged_store_raises_input_error(both):
     folder = both[1].folder
     index = (folder / STORE_INDEX).read_text()
 

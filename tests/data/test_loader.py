@@ -101,7 +101,7 @@ def test_processes_that_read_change_nothing(image_list, images, workers):
             assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
 
 
-def test_a_list_that_names_what_is_not_there_is_refused(image_list, images):
+def test_missing_radiograph_raises_input_error(image_list, images):
     longer = ImageList(
         image_list.path,
         [*image_list.names, "gone.png"],
@@ -111,7 +111,7 @@ def test_a_list_that_names_what_is_not_there_is_refused(image_list, images):
         batches(longer, images)
 
 
-def test_a_batch_goes_to_a_device(image_list, images):
+def test_batch_moves_to_a_device(image_list, images):
     batch = next(batches(image_list, images).epoch()).to(torch.device("cpu"))
     assert batch.images.device.type == "cpu" and len(batch.labels) == 5
 

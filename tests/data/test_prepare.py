@@ -1,4 +1,4 @@
-"""prepare.py: any source into the same store, odd files left out and told, nothing lost when stopped."""
+"""prepare.py: the same store from any source, problems reported, and an interrupted run resumed."""
 
 import csv
 import io
@@ -160,8 +160,8 @@ def test_real_radiographs_whole(nih_mini, tmp_path):
     assert len(sides["test"]) == 99 and len(sides["train"]) + len(sides["val"]) == 581
     everything = np.concatenate([side.labels for side in sides.values()]).sum(axis=0)
     # the counts that the README beside them gives
-    told = {"Pneumonia": 337, "Infiltration": 137, "Edema": 66, "Effusion": 65, "Nodule": 16, "Hernia": 3}
-    assert {finding: everything[FINDINGS.index(finding)] for finding in told} == told
+    reported = {"Pneumonia": 337, "Infiltration": 137, "Edema": 66, "Effusion": 65, "Nodule": 16, "Hernia": 3}
+    assert {finding: everything[FINDINGS.index(finding)] for finding in reported} == reported
     # the radiographs that are there twice, as originals and reduced, are taken where there is least to decode
     index = open_store(tmp_path / "images")[1]
     assert {(entry.width, entry.height) for entry in index} == {(256, 256)}
@@ -283,8 +283,8 @@ def test_odd_files_are_told_and_the_lists_go_on_without_them(source, tmp_path, c
     (folder / same).write_bytes(content[NAMES[8]])
     (folder / other).write_bytes(content[NAMES[11]])
     assert prepare(source, tmp_path) == 0
-    told = {key: line["left_out"] for key, line in read_report(tmp_path).items()}
-    assert told == {
+    reported = {key: line["left_out"] for key, line in read_report(tmp_path).items()}
+    assert reported == {
         (missing, "missing"): "yes",
         (cut, "unreadable"): "yes",
         (black, "constant"): "yes",
@@ -307,7 +307,7 @@ def _constant(value):
 # --- bad input ---
 
 
-def test_a_source_that_is_not_there_or_empty_is_refused(tmp_path, source, refused):
+def test_missing_or_empty_source_raises_input_error(tmp_path, source, refused):
     assert "download.py" in refused(tmp_path / "nowhere", tmp_path / "out")
     shutil.rmtree(source / "images")
     assert "no radiograph in" in refused(source, tmp_path / "out")
@@ -326,7 +326,7 @@ def test_a_source_that_is_not_there_or_empty_is_refused(tmp_path, source, refuse
         (NAMES[3], NAMES[2], f"{NAMES[2]} a second time"),
     ],
 )
-def test_a_wrong_table_is_refused(source, tmp_path, refused, old, new, words):
+def test_wrong_table_raises_input_error(source, tmp_path, refused, old, new, words):
     table = source / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace(old, new, 1))
     said = refused(source, tmp_path / "out")
@@ -339,7 +339,7 @@ def test_two_tables_side_by_side_are_refused(source, tmp_path, refused):
     assert "leave the one that is meant" in refused(source, tmp_path / "out")
 
 
-def test_a_radiograph_twice_is_refused(source, tmp_path, refused):
+def test_two_files_of_one_name_raise_input_error(source, tmp_path, refused):
     more = source / "more"
     more.mkdir()
     (more / NAMES[5]).write_bytes(png(5))
@@ -352,7 +352,7 @@ def test_a_radiograph_twice_is_refused(source, tmp_path, refused):
     assert "two files new.png" in refused(source, tmp_path / "out")
 
 
-def test_a_reduced_copy_beside_its_original_is_no_contradiction(source, tmp_path):
+def test_reduced_copy_beside_its_original_is_accepted(source, tmp_path):
     write_images(source / "original", NAMES[:6], side=200)
     write_images(source / "tiny", NAMES[:6], side=SIZE - 1)
     assert prepare(source, tmp_path) == 0
@@ -366,7 +366,7 @@ def _link(name, to):
     return member
 
 
-def test_an_unsafe_archive_is_refused(source, tmp_path, refused):
+def test_unsafe_archive_raises_input_error(source, tmp_path, refused):
     inside = {NAMES[0]: png(0)}
     shutil.rmtree(source / "images")
     for escape in ("../../evil.png", "/evil.png", "images/../../evil.png"):
@@ -408,7 +408,7 @@ def test_named_pipes_and_dangling_links_are_no_radiographs(source, tmp_path):
         ("a.zip", "flip"),
     ],
 )
-def test_a_damaged_archive_is_refused(source, tmp_path, refused, kind, damage):
+def test_damaged_archive_raises_input_error(source, tmp_path, refused, kind, damage):
     contents = {name: png(i) for i, name in enumerate(NAMES)}
     shutil.rmtree(source / "images")
     (write_zip if kind == "a.zip" else write_tar)(source / kind, contents)
@@ -443,7 +443,7 @@ def test_flags_that_contradict_each_other_are_refused(source, tmp_path, refused)
     assert "WORKERS" in refused(source, tmp_path, "--workers", -1)
 
 
-def test_a_file_of_another_medmnist_set_is_refused(tmp_path, refused):
+def test_other_medmnist_file_raises_input_error(tmp_path, refused):
     pictures = np.zeros((3, 28, 28, 3), np.uint8)
     np.savez(tmp_path / "path.npz", train_images=pictures, train_labels=np.zeros((3, 1)))
     assert "not (N, H, W) uint8" in refused("", tmp_path / "out", "--medmnist", tmp_path / "path.npz")
@@ -477,7 +477,7 @@ def test_radiographs_that_come_later_are_added_without_decoding_the_others_again
     assert store_bytes(tmp_path / "out") == store_bytes(tmp_path / "clean")
 
 
-def test_a_file_that_was_mended_is_decoded_again(source, tmp_path):
+def test_replaced_file_is_decoded_again(source, tmp_path):
     file = source / "images" / NAMES[0]
     whole = file.read_bytes()
     file.write_bytes(whole[:100])
@@ -580,9 +580,7 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_full_disk_is_told_before_and_during_the_work_and_loses_nothing(
-    source, tmp_path, small_disk, refused, monkeypatch
-):
+def test_full_disk_raises_input_error_and_loses_nothing(source, tmp_path, small_disk, refused, monkeypatch):
     assert "packing needs" in refused(source, small_disk / "out", "--size", 600)
     monkeypatch.setattr(store, "_SPARE_BYTES", 0)
     filler = small_disk / "filler"

@@ -67,7 +67,7 @@ def test_stopped_between_any_two_moves_the_store_is_published_later(tmp_path, mo
 
 
 @pytest.mark.parametrize("lost", [1, 20, 40])
-def test_a_line_that_the_power_cut_off_counts_as_never_written(tmp_path, lost):
+def test_truncated_journal_line_is_ignored(tmp_path, lost):
     store = GrowingStore(tmp_path, SIZES, SIDE)
     fill(store, list(SIZES)[:3])
     journal = tmp_path / STORE_WORKING / "journal.csv"
@@ -98,12 +98,12 @@ def test_rows_move_when_radiographs_come_and_go_while_it_grows(tmp_path):
     check(tmp_path)
 
 
-def test_a_row_whose_file_has_changed_is_not_trusted(tmp_path):
+def test_row_of_a_changed_file_is_decoded_again(tmp_path):
     fill(GrowingStore(tmp_path, SIZES, SIDE), SIZES)
     assert GrowingStore(tmp_path, SIZES | {"c.png": 77}, SIDE).done.keys() == SIZES.keys() - {"c.png"}
 
 
-def test_an_unfinished_store_of_another_size_is_refused_and_kept(tmp_path):
+def test_unfinished_store_of_another_size_raises_input_error(tmp_path):
     fill(GrowingStore(tmp_path, SIZES, SIDE), ["a.png"])
     with pytest.raises(InputError, match="--size 6"):
         GrowingStore(tmp_path, SIZES, SIDE + 1)

@@ -190,7 +190,7 @@ def test_perfect_values_have_intervals_of_positive_width():
         assert mean.low < mean.high == 1
 
 
-def test_an_undecided_finding_has_no_interval():
+def test_finding_without_threshold_has_no_interval():
     labels, probabilities, patients = a_list()
     thresholds = np.array([0.5, np.nan, 0.5])
     decisions = bootstrap_decisions(labels, probabilities, thresholds, Resamples(patients, count=50))

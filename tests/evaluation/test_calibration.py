@@ -134,7 +134,7 @@ def test_functions_that_choose_take_predictions():
         ("youden", 0.9, "takes no target"),
     ],
 )
-def test_a_rule_that_makes_no_sense_is_refused(rule, target, sentence):
+def test_invalid_rule_raises_input_error(rule, target, sentence):
     with pytest.raises(InputError, match=sentence):
         choose_thresholds(validation(), rule, target)
 

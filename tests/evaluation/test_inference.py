@@ -26,7 +26,7 @@ def test_ten_crops_are_averaged_as_probabilities():
         np.testing.assert_allclose(1 / (1 + np.exp(-logits[row])), expected, rtol=1e-5)
 
 
-def test_the_order_is_that_of_the_list_whatever_the_batch():
+def test_order_is_that_of_the_list_for_any_batch_size():
     data, network = toy_data(), toy_network()
     answers = [
         inference.predict(
@@ -40,7 +40,7 @@ def test_the_order_is_that_of_the_list_whatever_the_batch():
     np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-5)
 
 
-def test_the_mean_is_finite_and_signed_where_probabilities_saturate():
+def test_mean_logit_is_finite_where_probabilities_saturate():
     logits = torch.tensor([[[300.0], [400.0]], [[-300.0], [-400.0]], [[60.0], [-60.0]]]).double()
     means = inference.mean_logit(logits).flatten()
     assert torch.isfinite(means).all()

@@ -30,7 +30,7 @@ def test_intervals_of_means_contain_the_truth():
 
 
 @pytest.mark.slow
-def test_a_thousand_resamples_of_the_whole_test_list_take_seconds():
+def test_thousand_resamples_of_the_test_list_take_seconds():
     figures = benchmark.speed()
     assert figures["seconds"] <= 10
     assert figures["times faster"] >= 20

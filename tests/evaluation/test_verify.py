@@ -166,8 +166,8 @@ def test_checkpoint_is_found_under_another_name(copied, phantoms, monkeypatch):
 @pytest.mark.slow
 def test_checkpoint_saved_again_with_the_same_weights_is_found(copied, phantoms, monkeypatch):
     path = copied / "stage" / "model1.pth"
-    before, held = path.read_bytes(), checkpoint.read(path)
-    checkpoint.save(path, held.weights, dataclasses.replace(held.about, device="another CPU"))
+    before, saved = path.read_bytes(), checkpoint.read(path)
+    checkpoint.save(path, saved.weights, dataclasses.replace(saved.about, device="another CPU"))
     assert path.read_bytes() != before
     assert verify(copied, phantoms, monkeypatch=monkeypatch) == 0
 

@@ -143,7 +143,7 @@ def test_a_users_own_numbered_folder_is_built_by_its_name(own_folder, tmp_path):
     assert torch.equal(loaded[2].weight, model[2].weight)
 
 
-def test_an_own_folder_that_is_gone_is_named_with_those_that_exist(own_folder):
+def test_missing_own_folder_raises_input_error_that_lists_the_others(own_folder):
     shutil.rmtree(own_folder)
     with pytest.raises(InputError, match=f"no network '{OWN}'; known are 1-EEEA-Net-C2, .*AutoFormerV2-base"):
         zoo.build(OWN)

@@ -29,18 +29,18 @@ def test_auto_is_the_accelerator_or_the_cpu():
     assert devices.choose("auto").type == (accelerator.type if accelerator else "cpu")
 
 
-def test_a_name_that_torch_does_not_know():
+def test_unknown_device_raises_input_error():
     with pytest.raises(InputError, match="'abacus' is no device that torch knows"):
         devices.choose("abacus")
 
 
-def test_a_device_that_is_not_there():
+def test_missing_device_raises_input_error():
     of_another_maker = "mps" if sys.platform == "linux" else "cuda"
     with pytest.raises(InputError, match=r"this machine has .+; take auto or cpu"):
         devices.choose(of_another_maker)
 
 
-def test_the_processor_has_its_makers_name():
+def test_cpu_is_described_by_its_model_name():
     assert devices.describe(torch.device("cpu")) not in ("", "cpu")
 
 

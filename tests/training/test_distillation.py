@@ -74,7 +74,7 @@ def distill(folder, cache_folder=None, **changes):
 
 
 @pytest.mark.parametrize("changes", [{}, {"mixup": 1.0}, {"accumulate": 2}], ids=["plain", "mixup", "parts"])
-def test_cached_teacher_gives_the_same_weights_and_is_asked_once(changes, tmp_path):
+def test_cached_teacher_gives_the_same_weights_and_computes_once(changes, tmp_path):
     without, passes = distill(tmp_path / "without", **changes)
     first, passes_of_first = distill(tmp_path / "first", tmp_path / "cache", **changes)
     second, passes_of_second = distill(tmp_path / "second", tmp_path / "cache", **changes)

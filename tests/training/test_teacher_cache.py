@@ -12,15 +12,15 @@ ROWS, FINDINGS = 10, 14
 
 
 class Teacher:
-    """Counts how often it is asked."""
+    """Counts how often its logits are computed."""
 
     def __init__(self):
-        self.asked = 0
+        self.computed = 0
         self.logits = torch.randn(ROWS, FINDINGS, generator=torch.Generator().manual_seed(0))
 
     def on(self, rows):
         def compute():
-            self.asked += 1
+            self.computed += 1
             return self.logits[rows]
 
         return compute
@@ -34,12 +34,12 @@ def go_through(cache, teacher, epoch=0, batches=None):
     return torch.cat(found)
 
 
-def test_second_pass_reads_the_same_bits_and_asks_nobody(tmp_path):
+def test_second_pass_reads_the_same_bits_and_computes_nothing(tmp_path):
     teacher = Teacher()
     first = go_through(TeacherCache(tmp_path, KEY, ROWS, FINDINGS), teacher)
-    assert teacher.asked == 3
+    assert teacher.computed == 3
     second = go_through(TeacherCache(tmp_path, KEY, ROWS, FINDINGS), teacher)
-    assert teacher.asked == 3
+    assert teacher.computed == 3
     assert torch.equal(first, second)
     assert torch.equal(first, teacher.logits)
 
@@ -49,14 +49,14 @@ def test_epochs_are_apart(tmp_path):
     cache = TeacherCache(tmp_path, KEY, ROWS, FINDINGS)
     go_through(cache, teacher, epoch=0)
     go_through(cache, teacher, epoch=1)
-    assert teacher.asked == 6
+    assert teacher.computed == 6
 
 
-def test_interrupted_pass_goes_on_with_what_is_there(tmp_path):
+def test_interrupted_pass_computes_only_what_is_missing(tmp_path):
     teacher = Teacher()
     go_through(TeacherCache(tmp_path, KEY, ROWS, FINDINGS), teacher, batches=[0, 4])
     assert torch.equal(go_through(TeacherCache(tmp_path, KEY, ROWS, FINDINGS), teacher), teacher.logits)
-    assert teacher.asked == 3
+    assert teacher.computed == 3
 
 
 @pytest.mark.parametrize("change", [{"teacher": "other"}, {"seed": 1}, {"batch size": 8}])
@@ -64,7 +64,7 @@ def test_another_training_has_another_folder(change, tmp_path):
     teacher = Teacher()
     go_through(TeacherCache(tmp_path, KEY, ROWS, FINDINGS), teacher)
     go_through(TeacherCache(tmp_path, KEY | change, ROWS, FINDINGS), teacher)
-    assert teacher.asked == 6
+    assert teacher.computed == 6
 
 
 def test_foreign_key_file_raises_input_error(tmp_path):

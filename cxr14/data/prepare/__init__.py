@@ -1,1 +1,1 @@
-"""Preparation: folders or archives of radiographs become one packed store and three image lists."""
+"""Preparation: folders or archives become a packed store and three lists."""

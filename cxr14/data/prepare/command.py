@@ -1,4 +1,4 @@
-"""ChestX-ray14/prepare.py: radiographs and NIH's tables become a packed store and image lists."""
+"""The entry of prepare.py."""
 
 import os
 import sys

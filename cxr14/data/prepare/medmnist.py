@@ -1,4 +1,4 @@
-"""MedMNIST's copy of ChestX-ray14: radiographs of 28 to 224 px with its own split, in one ``.npz``."""
+"""MedMNIST's copy of ChestX-ray14, one ``.npz`` file with its own split."""
 
 import zipfile
 import zlib

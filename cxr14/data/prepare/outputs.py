@@ -1,4 +1,4 @@
-"""Image lists and report of prepare.py, and a record of them, so that files of others are never replaced."""
+"""Lists and report of prepare.py, and the record that protects other files."""
 
 import hashlib
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""Packing: several processes decode and resize radiographs into the store; a stopped run is resumed."""
+"""Packing: processes decode and resize radiographs into the store."""
 
 import multiprocessing
 import os

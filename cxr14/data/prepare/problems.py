@@ -1,4 +1,4 @@
-"""Problems of single radiographs: the lines of prepare-report.csv, and which ones the lists leave out."""
+"""Problems of single radiographs, as prepare-report.csv lists them."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Sources of radiographs: folders, zip archives and tar archives, which are read without unpacking them."""
+"""Sources of radiographs: folders, zip and tar archives, read in place."""
 
 import os
 import stat

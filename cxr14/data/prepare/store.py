@@ -1,4 +1,4 @@
-"""The packed store while it is filled: finished rows are never lost, an unfinished store is never read.
+"""The packed store while it is filled.
 
 It is filled in a folder of its own, ``store.unfinished/``: an array whose rows are written in any order, and
 a journal with one line for each row that is safely on the disk. A finished store is moved to its final place,

@@ -1,1 +1,1 @@
-"""From a checkpoint to an ONNX file that takes gray pixels, its model card, and the proof that they agree."""
+"""Export of a checkpoint to an ONNX file with its card."""

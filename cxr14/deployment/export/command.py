@@ -1,4 +1,4 @@
-"""What export-model.py does: a checkpoint -> an ONNX file with its card, after a proof of parity."""
+"""The entry of export-model.py."""
 
 import importlib.metadata
 import sys

@@ -1,4 +1,4 @@
-"""Weights as 8-bit integers, activations in float: a quarter of the size, and nearly the same answers.
+"""Weights as 8-bit integers, with float activations.
 
 Activations stay float, so no radiographs are needed to choose their ranges.
 """

@@ -1,4 +1,4 @@
-"""A network with all that a small computer would otherwise have to do around it, ready to be traced."""
+"""A network with normalisation, calibration and heat maps, for tracing."""
 
 from collections.abc import Callable
 

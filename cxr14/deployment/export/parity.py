@@ -1,4 +1,4 @@
-"""Parity of an exported model with its checkpoint: pixels, logits, probabilities, AUROC and heat maps."""
+"""Parity of an exported model with its checkpoint."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""How the outputs of a model are read: calibration and operating points, for its card."""
+"""Calibration and operating points of a model, for its card."""
 
 import math
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""From radiographs in files to tables of findings, with an exported model and without torch."""
+"""Predictions with an exported model, without torch."""

@@ -1,4 +1,4 @@
-"""What predict.py does: radiographs in files and folders -> answers on the terminal and in files."""
+"""The entry of predict.py."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""An exported model, loaded by ONNX Runtime: gray pixels -> logits, probabilities and heat maps."""
+"""An exported model in ONNX Runtime."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From files and folders to the pixels that a model takes: one path, for predictions and for parity."""
+"""Files and folders of radiographs as the pixels of a model."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cxr14.data import dicom
 from cxr14.data.geometry import centre_start
 from cxr14.data.images import SUFFIXES, decode_with_mode, has_colour, resize
 from cxr14.deployment.card import Preprocessing
@@ -14,6 +15,7 @@ from cxr14.errors import InputError
 
 NO_RADIOGRAPH = "holds no PNG, JPEG or DICOM file"
 
+_SUFFIXES = SUFFIXES | dicom.SUFFIXES
 _GRAY_MODES = ("1", "L", "LA", "I", "F")
 _COLOUR = "this is a colour picture, and a radiograph is gray"
 _CONSTANT = "it has one gray value throughout"
@@ -40,8 +42,8 @@ class LeftOut:
 def find_radiographs(inputs: Iterable[Path]) -> Iterator[Path | LeftOut]:
     """Yield each file once, those of folders in the order of their names.
 
-    In a folder, of any depth, files with the suffix of a picture count. A path that does not exist, a folder
-    without radiographs and a file given twice are yielded as left out.
+    In a folder, of any depth, files with the suffix of a picture count, and DICOM files without one. A path
+    that does not exist, a folder without radiographs and a file given twice are yielded as left out.
     """
     seen: set[Path] = set()
     for given in inputs:
@@ -68,6 +70,9 @@ def read_radiograph(path: Path) -> Radiograph:
     Raises:
         InputError: it cannot be read; the message does not repeat the path.
     """
+    if dicom.is_dicom(path):
+        gray, found = dicom.read_dicom(path)
+        return Radiograph(gray, (*found, *_constant(gray)))
     try:
         gray, mode = decode_with_mode(path)
     except InputError as error:
@@ -75,9 +80,7 @@ def read_radiograph(path: Path) -> Radiograph:
     warnings = []
     if not mode.startswith(_GRAY_MODES) and has_colour(path):
         warnings.append(_COLOUR)
-    if gray.min() == gray.max():
-        warnings.append(_CONSTANT)
-    return Radiograph(gray, tuple(warnings))
+    return Radiograph(gray, (*warnings, *_constant(gray)))
 
 
 def prepare_gray(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
@@ -96,9 +99,19 @@ def prepare_gray(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return square[part, part]
 
 
+def _constant(gray: np.ndarray) -> tuple[str, ...]:
+    return (_CONSTANT,) if gray.min() == gray.max() else ()
+
+
 def _files_in(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(place, name)
+            path = Path(place, name)
+            # Scanners and archives often write DICOM files without a suffix.
+            if not name.startswith(".") and (path.suffix.lower() in _SUFFIXES or _is_plain_dicom(path)):
+                yield path
+
+
+def _is_plain_dicom(path: Path) -> bool:
+    return path.is_file() and (not path.suffix or path.suffix[1:].isdigit()) and dicom.is_dicom(path)

@@ -1,4 +1,4 @@
-"""The signs of the 14 findings: one function for each, whose docstring says what a radiologist sees.
+"""The signs of the 14 findings, one function for each.
 
 A sign may first change the body (`RESHAPE`: volumes, positions, calibres) and is then drawn (`DRAW`). Signs
 change the attenuation by products and sums alone, so their order does not matter.

@@ -1,0 +1,236 @@
+"""The entry points of the train scripts: starts, teachers, provenance, and the checks of a resumption."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from cxr14.data.image_lists import read_list, write_list
+from cxr14.data.provenance import Provenance, of_lists
+from cxr14.errors import InputError
+from cxr14.findings import FINDINGS
+from cxr14.models import checkpoint, zoo
+from cxr14.script import read_settings
+from cxr14.settings import ROOT, STUDENT, DistillSettings, TrainSettings
+from cxr14.training.command import distill, train
+
+
+def build_small(num_classes=14, pretrained=True, image_size=64):
+    """Build a network that trains in no time."""
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 5, stride=4), nn.ReLU(), nn.Dropout(0.1), nn.AdaptiveAvgPool2d(2), nn.Flatten(),
+        nn.Linear(32, num_classes),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def constants(phantoms, tmp_path):
+    """The constants of a train script, for a copy of the phantoms' lists that a test may change."""
+    shutil.copytree(phantoms / "labels", tmp_path / "labels")
+    return {
+        "__file__": str(ROOT / STUDENT / "train-model.py"),
+        "DATA_DIR": str(phantoms / "images"),
+        "TRAIN_IMAGE_LIST": str(tmp_path / "labels" / "train_list.txt"),
+        "VAL_IMAGE_LIST": str(tmp_path / "labels" / "val_list.txt"),
+        "CKPT_PATH": str(tmp_path / "model.pth"),
+        "BATCH_SIZE": 8,
+        "NUM_EPOCHS": 1,
+        "LEARNING_RATE": 1e-3,
+        "IMAGE_SIZE": 64,
+        "PRETRAINED": False,
+        "NUM_WORKERS": 0,
+        "DEVICE": "cpu",
+    }
+
+
+def run_train(constants, **changes):
+    """Train the small network; return the checkpoint."""
+    settings = read_settings(TrainSettings, constants | changes, [])
+    train(build_small, settings)
+    return checkpoint.read(settings.ckpt_path)
+
+
+def save_network(path, network=STUDENT, seed=0, provenance=None, image_size=64):
+    """Save a network with random weights, as a start or a teacher."""
+    torch.manual_seed(seed)
+    model = zoo.build(network, pretrained=False, image_size=image_size)
+    about = checkpoint.About(network=network, image_size=image_size)
+    checkpoint.save(path, model.state_dict(), about, provenance)
+
+
+def save_small(path, seed=0, provenance=None):
+    """Save the small network with random weights."""
+    torch.manual_seed(seed)
+    about = checkpoint.About(network=STUDENT, image_size=64)
+    checkpoint.save(path, build_small().state_dict(), about, provenance)
+
+
+def run_distill(constants, teacher, **changes):
+    """Distil a teacher into EEEA-Net-C2; return the checkpoint."""
+    values = {"TEACHER": STUDENT, "TEACHER_CKPT_PATH": str(teacher), "TEMPERATURE": 2.0}
+    values["DISTILL_LOSS"] = "bernoulli"
+    settings = read_settings(DistillSettings, constants | values | changes, [])
+    distill(settings)
+    return checkpoint.read(settings.ckpt_path)
+
+
+def shorten_list(constants):
+    path = Path(constants["TRAIN_IMAGE_LIST"])
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+
+
+@pytest.mark.parametrize(
+    ("change", "name"),
+    [
+        ({"LEARNING_RATE": 2e-3}, "learning_rate"),
+        ({"SEED": 1}, "seed"),
+        ({"BATCH_SIZE": 4}, "batch_size"),
+        ({"NUM_EPOCHS": 2}, "num_epochs"),
+        ({"SMALLEST_CROP": 0.9}, "smallest_crop"),
+        ({"MIXUP": 0.5}, "mixup"),
+        ({"LABEL_SMOOTHING": 0.1}, "label_smoothing"),
+        ({"EMA_DECAY": 0.5}, "ema_decay"),
+        ({"DETERMINISTIC": True}, "deterministic"),
+        ({"__file__": str(ROOT / "2-OFA-595" / "train-model.py")}, "network"),
+    ],
+)
+def test_resume_with_another_setting_raises_input_error_that_names_it(change, name, constants):
+    run_train(constants)
+    with pytest.raises(InputError, match=f"another training.*{name}"):
+        run_train(constants, RESUME=True, **change)
+
+
+def test_resume_with_another_list_raises_input_error(constants):
+    run_train(constants)
+    shorten_list(constants)
+    with pytest.raises(InputError, match="another training"):
+        run_train(constants, RESUME=True)
+
+
+def test_resume_from_other_initial_weights_raises_input_error(constants, tmp_path):
+    start = tmp_path / "start.pth"
+    save_small(start, seed=1)
+    run_train(constants, INIT_CHECKPOINT=str(start))
+    run_train(constants, INIT_CHECKPOINT=str(start), RESUME=True)
+    save_small(start, seed=2)
+    with pytest.raises(InputError, match="another training"):
+        run_train(constants, INIT_CHECKPOINT=str(start), RESUME=True)
+
+
+def test_paths_readers_and_saving_may_change_between_two_halves(constants, phantoms, tmp_path):
+    run_train(constants)
+    moved = shutil.copytree(phantoms / "images", tmp_path / "moved")
+    changes = {"DATA_DIR": str(moved), "NUM_WORKERS": 1, "SAVE_MINUTES": 1.0}
+    assert run_train(constants, RESUME=True, **changes).about.epoch == 1
+
+
+def test_init_checkpoint_is_where_the_training_starts(constants, tmp_path):
+    save_small(tmp_path / "start.pth", seed=5)
+    slow = {"LEARNING_RATE": 1e-9, "WEIGHT_DECAY": 0.0}
+    trained = run_train(constants, INIT_CHECKPOINT=str(tmp_path / "start.pth"), **slow).weights
+    start = checkpoint.read(tmp_path / "start.pth").weights
+    for name, value in trained.items():
+        torch.testing.assert_close(value, start[name], rtol=0, atol=1e-6)
+
+
+def test_deterministic_training_repeats_its_weights(constants):
+    try:
+        hashes = {run_train(constants, DETERMINISTIC=True).weights_hash for _ in range(2)}
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert len(hashes) == 1
+
+
+def test_checkpoint_carries_the_patients_of_lists_and_start(constants, tmp_path):
+    stranger = Provenance(train=np.array([17], np.uint64), val=np.array([19], np.uint64))
+    save_small(tmp_path / "start.pth", provenance=stranger)
+    provenance = run_train(constants, INIT_CHECKPOINT=str(tmp_path / "start.pth")).provenance
+    train_list, val_list = (read_list(tmp_path / "labels" / f"{name}_list.txt") for name in ("train", "val"))
+    assert 17 in provenance.train and 19 in provenance.val
+    assert len(provenance.train) == len(set(train_list.patients)) + 1
+    assert len(provenance.val) == len(set(val_list.patients)) + 1
+
+
+def test_validation_patients_that_the_start_was_trained_on_raise_input_error(constants, tmp_path):
+    run_train(constants)
+    (tmp_path / "model.pth").rename(tmp_path / "start.pth")
+    names, labels = (read_list(tmp_path / "labels" / "train_list.txt") for _ in range(2))
+    other = read_list(tmp_path / "labels" / "val_list.txt")
+    write_list(tmp_path / "labels" / "val_list.txt", names.names, labels.labels)
+    write_list(tmp_path / "labels" / "train_list.txt", other.names, other.labels)
+    with pytest.raises(InputError, match="were used to train"):
+        run_train(constants, INIT_CHECKPOINT=str(tmp_path / "start.pth"))
+
+
+def test_start_of_unknown_origin_needs_permission_and_is_carried_on(constants, tmp_path):
+    save_small(tmp_path / "start.pth", provenance=Provenance(unknown=("model.pth.tar",)))
+    start = {"INIT_CHECKPOINT": str(tmp_path / "start.pth")}
+    with pytest.raises(InputError, match=r"model\.pth\.tar.*ALLOW_UNKNOWN_ORIGIN"):
+        run_train(constants, **start)
+    assert not (tmp_path / "model.pth").exists()
+    trained = run_train(constants, ALLOW_UNKNOWN_ORIGIN=True, **start)
+    assert trained.provenance.unknown == ("model.pth.tar",)
+
+
+@pytest.mark.slow
+def test_teacher_trained_again_between_two_halves_raises_input_error(constants, tmp_path):
+    teacher = tmp_path / "teacher.pth"
+    save_network(teacher, seed=1)
+    about = run_distill(constants, teacher).about
+    assert about.teacher == STUDENT
+    assert about.teacher_hash == checkpoint.read(teacher).weights_hash
+    run_distill(constants, teacher, RESUME=True)
+    save_network(teacher, seed=2)
+    with pytest.raises(InputError, match=r"another training.*teacher"):
+        run_distill(constants, teacher, RESUME=True)
+
+
+@pytest.mark.slow
+def test_distillation_inherits_the_teachers_patients_and_compares_them(constants, tmp_path):
+    val = read_list(tmp_path / "labels" / "val_list.txt")
+    stranger = Provenance(train=np.array([17], np.uint64))
+    save_network(tmp_path / "teacher.pth", provenance=stranger)
+    assert 17 in run_distill(constants, tmp_path / "teacher.pth").provenance.train
+    save_network(tmp_path / "teacher.pth", provenance=of_lists(val, val))
+    with pytest.raises(InputError, match="were used to train"):
+        run_distill(constants, tmp_path / "teacher.pth")
+
+
+@pytest.mark.slow
+def test_student_starts_from_random_weights_or_from_its_checkpoint(constants, tmp_path):
+    save_network(tmp_path / "teacher.pth", seed=1)
+    save_network(tmp_path / "student.pth", seed=9)
+    slow = {"LEARNING_RATE": 1e-9, "WEIGHT_DECAY": 0.0}
+    start = checkpoint.read(tmp_path / "student.pth").weights["classifier.weight"]
+
+    def classifier(**changes):
+        trained = run_distill(constants, tmp_path / "teacher.pth", **slow, **changes)
+        return trained.weights["classifier.weight"]
+
+    warm = classifier(STUDENT_CKPT_PATH=str(tmp_path / "student.pth"))
+    torch.testing.assert_close(warm, start, rtol=0, atol=1e-6)
+    assert not torch.allclose(classifier(STUDENT_CKPT_PATH=None), start, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_teacher_cache_in_the_script_gives_the_same_weights(constants, tmp_path):
+    save_network(tmp_path / "teacher.pth", seed=1)
+    without = run_distill(constants, tmp_path / "teacher.pth").weights_hash
+    cache = {"TEACHER_CACHE": str(tmp_path / "cache")}
+    assert run_distill(constants, tmp_path / "teacher.pth", **cache).weights_hash == without
+    (epoch,) = (tmp_path / "cache").glob("*/epoch-0001.npy")
+    before = epoch.stat().st_mtime_ns
+    assert not np.isnan(np.load(epoch)).any()
+    assert run_distill(constants, tmp_path / "teacher.pth", **cache).weights_hash == without
+    assert epoch.stat().st_mtime_ns == before
+    assert len(FINDINGS) == np.load(epoch).shape[1]
+
+
+@pytest.mark.slow
+def test_teacher_of_another_image_size_raises_input_error(constants, tmp_path):
+    save_network(tmp_path / "teacher.pth", image_size=96)
+    with pytest.raises(InputError, match="trained at 96 pixels"):
+        run_distill(constants, tmp_path / "teacher.pth")
