@@ -3,14 +3,14 @@
 No tag about a patient is read, and no text of a file or of pydicom's warnings reaches a message.
 """
 
-import re
-import struct
+import io
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
+from cxr14.data.dicom_frames import claimed_size, rle_fits
 from cxr14.errors import InputError
 
 if TYPE_CHECKING:  # an optional dependency, and half a second to load
@@ -19,30 +19,44 @@ if TYPE_CHECKING:  # an optional dependency, and half a second to load
 SUFFIXES = frozenset({".dcm", ".dicom"})
 MOST_PIXELS, MOST_BYTES = 64_000_000, 256_000_000
 
+LATERAL_VIEW = "this is a lateral view, and the model knows frontal ones"
+"""Warning about a radiograph whose tag says so."""
+
 _TAGS = (
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelData"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
     *("WindowCenter", "WindowWidth", "VOILUTFunction", "VOILUTSequence", "ViewPosition"),
 )
-_DEFLATED = "1.2.840.10008.1.2.1.99"
+_DEFLATED, _RLE, _JPEG_EXTENDED = "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.5", "1.2.840.10008.1.2.4.51"
+_PREAMBLE, _META_GROUP = 132, 0x0002
 _LATERAL = frozenset({"LL", "RL", "LLD", "RLD", "LATERAL"})
-_MISSING_DECODER = (
+# Of compressed pixels. Larger than this, they have to fill some of the file: a thousandth of a byte a pixel
+# is a tenth of what the strongest compression of a radiograph leaves.
+_MOST_PIXELS_OF_FEW_BYTES, _MOST_PIXELS_A_BYTE = 10_000_000, 1000
+
+_NOT_INSTALLED = "is a DICOM file; pip install -e .[dicom] installs what reads it"
+_NEEDS_EXTRA = (
     "is compressed in a way that needs another decoder; install it with pip install -e .[dicom], or "
     "decompress the file with dcmdjpeg or gdcmconv --raw"
 )
+_NEEDS_TOOL = "is compressed as 12-bit JPEG, which needs another tool; decompress the file with dcmdjpeg"
+_OTHER_SIZE = "holds a picture of another size than its header says"
+_CANNOT_BE_DECODED = "holds pixels that cannot be decoded"
 
 
-def is_dicom(path: Path) -> bool:
-    """Return whether a file has DICOM's mark after its 128 bytes of preamble."""
+def is_dicom(source: Path | bytes) -> bool:
+    """Return whether a file, or its content, has DICOM's mark after the 128 bytes of preamble."""
+    if isinstance(source, bytes):
+        return source[128:132] == b"DICM"
     try:
-        with path.open("rb") as file:
+        with source.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False
 
 
-def read_dicom(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_dicom(source: Path | bytes) -> tuple[np.ndarray, tuple[str, ...]]:
     """Decode a radiograph as the file says it is to be displayed.
 
     The order is the standard's (DICOM PS3.4, annex N.2): modality transformation, then the first VOI table or
@@ -50,7 +64,7 @@ def read_dicom(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     bones are bright.
 
     Args:
-        path: a file with DICOM's preamble.
+        source: a file with DICOM's preamble, or the content of one.
 
     Returns:
         (H, W) uint8, and warnings about the radiograph.
@@ -62,36 +76,47 @@ def read_dicom(path: Path) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
         from pydicom.pixels import apply_modality_lut, apply_voi_lut
     except ImportError:
-        raise InputError("is a DICOM file; pip install -e .[dicom] installs what reads it") from None
-    if path.stat().st_size > MOST_BYTES:
+        raise InputError(_NOT_INSTALLED) from None
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    if size > MOST_BYTES:
         raise InputError(f"is larger than {MOST_BYTES // 1_000_000} MB")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they may repeat values of the file
-        dataset = _read_tags(path)
+        dataset = _read_tags(source)
         stored = _decode(dataset)
         try:
             values = apply_voi_lut(apply_modality_lut(stored, dataset), dataset).astype(np.float64)
             low, high = _output_range(dataset, values)
+            if not (np.isfinite([low, high]).all() and np.isfinite(values).all()):
+                raise ValueError("not finite")
         except Exception as error:  # tables and windows fail in many ways
             raise InputError("has a table or window of gray values that cannot be applied") from error
     gray = np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         gray = 1 - gray
     view = str(dataset.get("ViewPosition") or "").upper()
-    found = ("this is a lateral view, and the model knows frontal ones",) if view in _LATERAL else ()
+    found = (LATERAL_VIEW,) if view in _LATERAL else ()
     return np.floor(gray * 255 + 0.5).astype(np.uint8), found
 
 
-def _read_tags(path: Path) -> "Dataset":
+def _open(source: Path | bytes) -> BinaryIO:
+    return io.BytesIO(source) if isinstance(source, bytes) else source.open("rb")
+
+
+def _read_tags(source: Path | bytes) -> "Dataset":
     from pydicom import config, dcmread
-    from pydicom.filereader import read_file_meta_info
+    from pydicom.filereader import read_dataset
 
     config.settings.reading_validation_mode = config.IGNORE
     try:
-        # Its content would be inflated before anything could be checked.
-        if read_file_meta_info(path).get("TransferSyntaxUID") == _DEFLATED:
-            raise InputError("is deflated; decompress it first, with dcmconv +te")
-        dataset = dcmread(path, specific_tags=list(_TAGS))
+        with _open(source) as file:
+            # Read alone, as dcmread would inflate the content before anything could be checked.
+            file.seek(_PREAMBLE)
+            meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag.group != _META_GROUP)
+            if meta.get("TransferSyntaxUID") == _DEFLATED:
+                raise InputError("is deflated; decompress it first, with dcmconv +te")
+            file.seek(0)
+            dataset = dcmread(file, specific_tags=list(_TAGS))
         rows, columns = int(dataset.Rows), int(dataset.Columns)
         frames, samples = int(dataset.get("NumberOfFrames") or 1), int(dataset.get("SamplesPerPixel") or 1)
         interpretation = dataset.PhotometricInterpretation
@@ -112,47 +137,47 @@ def _read_tags(path: Path) -> "Dataset":
 
 
 def _decode(dataset: "Dataset") -> np.ndarray:
-    from pydicom.encaps import get_frame
-
     size = int(dataset.Rows), int(dataset.Columns)
+    syntax = dataset.file_meta.TransferSyntaxUID
     try:
-        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
-            inner = _codestream_size(get_frame(dataset.PixelData, 0, number_of_frames=1))
-            if inner is not None and inner != size:
-                raise InputError("holds a picture of another size than its header says")
+        if syntax.is_encapsulated:
+            _require_honest(dataset, syntax, size)
         pixels = dataset.pixel_array
     except InputError:
         raise
     except (RuntimeError, NotImplementedError, ImportError) as error:
-        # pydicom names the missing decoders in the same kind of error as damage.
-        missing = re.search("missing dependenc|no available|unable to decode", str(error).lower())
-        raise InputError(_MISSING_DECODER if missing else "holds pixels that cannot be decoded") from error
+        raise InputError(_decoder_message(syntax, str(error))) from error
     except Exception as error:  # damaged pixels fail in many ways
-        raise InputError("holds pixels that cannot be decoded") from error
+        raise InputError(_CANNOT_BE_DECODED) from error
     if pixels.shape != size:
-        raise InputError("holds a picture of another size than its header says")
+        raise InputError(_OTHER_SIZE)
     return pixels
 
 
-def _codestream_size(frame: bytes) -> tuple[int, int] | None:
-    """Return rows and columns that a JPEG 2000 or JPEG stream claims; None where it is neither.
+def _require_honest(dataset: "Dataset", syntax: str, size: tuple[int, int]) -> None:
+    """Refuse compressed pixels that would unfold to more than the header says, or claim too much."""
+    from pydicom.encaps import get_frame
 
-    A small stream may claim gigabytes, which its decoder would allocate.
-    """
-    start = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000: SOC, then SIZ
-    if start >= 0 and len(frame) >= start + 24:
-        right, bottom, left, top = struct.unpack(">4I", frame[start + 8 : start + 24])
-        return bottom - top, right - left
-    if not frame.startswith(b"\xff\xd8"):
-        return None
-    at = 2
-    while at + 9 <= len(frame) and frame[at] == 0xFF:  # JPEG and JPEG-LS: segments up to the start of frame
-        marker, length = frame[at + 1], struct.unpack(">H", frame[at + 2 : at + 4])[0]
-        if (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)) or marker == 0xF7:
-            rows, columns = struct.unpack(">2H", frame[at + 5 : at + 9])
-            return rows, columns
-        at += 2 + length
-    return None
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    pixels = size[0] * size[1]
+    if pixels > max(_MOST_PIXELS_OF_FEW_BYTES, _MOST_PIXELS_A_BYTE * len(frame)):
+        raise InputError(f"claims {size[0]:,} x {size[1]:,} pixels, which it is too small to hold")
+    if syntax == _RLE:
+        if not rle_fits(frame, pixels):
+            raise InputError(_OTHER_SIZE)
+        return
+    claimed = claimed_size(frame)
+    if claimed is None:
+        raise InputError(_CANNOT_BE_DECODED)
+    if claimed != size:
+        raise InputError(_OTHER_SIZE)
+
+
+def _decoder_message(syntax: str, error: str) -> str:
+    if syntax == _JPEG_EXTENDED:
+        return _NEEDS_TOOL
+    # pydicom names missing decoders in the same kinds of errors as damage.
+    return _NEEDS_EXTRA if "missing dependenc" in error or "no available" in error else _CANNOT_BE_DECODED
 
 
 def _output_range(dataset: "Dataset", values: np.ndarray) -> tuple[float, float]:

@@ -33,11 +33,12 @@ class StoreEntry:
     height: int
     """Pixels of that file; 0 if it could not be read."""
     mode: str
-    """Pillow's name of its pixel format; "L" is 8-bit gray."""
+    """Pillow's name of its pixel format, "L" for 8-bit gray, or "DICOM"."""
     state: str
     """"ok", or why the row is not to be used: "constant" or "unreadable"."""
     content: str
-    """Hash of the stored pixels, by which copies under two names are found."""
+    """Hash of the stored pixels, by which copies under two names are found; of an unreadable DICOM file
+    the reason."""
 
 
 def open_store(folder: Path) -> tuple[np.memmap, list[StoreEntry]]:

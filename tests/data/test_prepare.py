@@ -299,6 +299,39 @@ def test_odd_files_are_told_and_the_lists_go_on_without_them(source, tmp_path, c
     assert "1 unreadable (left out)" in capsys.readouterr().out
 
 
+def test_dicom_files_are_packed_like_png_files_of_the_same_grays(source, tmp_path):
+    pytest.importorskip("pydicom")
+    from tests.data.dicom_files import ENCODINGS, NAME, dataset, saved
+
+    as_dicom = tmp_path / "dicom"
+    (as_dicom / "images").mkdir(parents=True)
+    encodings = [encode for name, encode in ENCODINGS.items() if not name.startswith("JPEG")]
+    for number, name in enumerate(NAMES):
+        gray = np.asarray(Image.open(source / "images" / name))
+        made = encodings[number % len(encodings)](gray, tmp_path)
+        if number == 3:
+            made.ViewPosition = "LL"
+        if number == 5:
+            made = dataset(gray, 8, NumberOfFrames="2")
+        saved(made, as_dicom / "images", name.replace(".png", ".dcm"))
+    write_documents(as_dicom, [name.replace(".png", ".dcm") for name in NAMES])
+    assert prepare(source, tmp_path / "a") == prepare(as_dicom, tmp_path / "b") == 0
+    pixels, packed = (open_store(tmp_path / part / "images") for part in ("a", "b"))
+    refused = np.arange(len(NAMES)) == 5
+    np.testing.assert_array_equal(pixels[0][~refused], packed[0][~refused])
+    report = (tmp_path / "b" / "prepare-report.csv").read_text()
+    assert f'{NAMES[3][:-4]}.dcm,format,"DICOM, lateral view, not 8-bit gray; converted",no' in report
+    assert f"{NAMES[5][:-4]}.dcm,unreadable,holds 2 pictures; a radiograph is one,yes" in report
+    assert NAME not in report
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    write_documents(archive, [name.replace(".png", ".dcm") for name in NAMES])
+    contents = {path.name: path.read_bytes() for path in sorted((as_dicom / "images").iterdir())}
+    write_zip(archive / "images.zip", contents)
+    assert prepare(archive, tmp_path / "c") == 0
+    assert store_bytes(tmp_path / "b") == store_bytes(tmp_path / "c")
+
+
 def _constant(value):
     Image.new("L", (40, 40), value).save(buffer := io.BytesIO(), "PNG")
     return buffer.getvalue()

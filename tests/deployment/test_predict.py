@@ -15,10 +15,11 @@ import onnx
 import pytest
 from PIL import Image
 
+from cxr14.data.radiograph_files import read_radiograph
 from cxr14.deployment.card import CARD_FILE, read_card
 from cxr14.deployment.prediction.drawing import save_overlay
 from cxr14.deployment.prediction.model import load_model
-from cxr14.deployment.prediction.radiographs import find_radiographs, prepare_gray, read_radiograph
+from cxr14.deployment.prediction.radiographs import find_radiographs, prepare_gray
 from cxr14.errors import InputError
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS
@@ -160,7 +161,7 @@ def memory_to_refuse(folder):
     """Read every file of a folder in a process of its own; return by how many kB its memory grew at most."""
     code = (
         "import sys, pathlib\n"
-        "from cxr14.deployment.prediction.radiographs import read_radiograph\n"
+        "from cxr14.data.radiograph_files import read_radiograph\n"
         "from cxr14.errors import InputError\n"
         f"{PEAK_MEMORY}"
         "before = peak()\n"
@@ -275,20 +276,20 @@ def test_maps_of_a_model_without_them_are_refused(model, radiographs, tmp_path):
 @pytest.mark.slow
 def test_prediction_needs_little_time_and_memory_and_no_torch(model, radiographs):
     code = (
-        "import runpy, sys; sys.argv = sys.argv[1:]\n"
+        "import runpy, sys, time; sys.argv = sys.argv[1:]\n"
         f"{PEAK_MEMORY}"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
-        "heavy = {'torch', 'scipy', 'pandas', 'matplotlib', 'pydicom'} & set(sys.modules)\n"
-        "print(peak(), *heavy, file=sys.stderr)"
+        "heavy = {'torch', 'scipy', 'pandas', 'matplotlib', 'pydicom', 'ray'} & set(sys.modules)\n"
+        "print(peak(), time.process_time(), *heavy, file=sys.stderr)"
     )
     command = [sys.executable, "-c", code, SCRIPT, radiographs / "images" / "00000000_000.png"]
     command += ["--model-path", model]
-    seconds = []
-    for _ in range(5):
-        start = time.monotonic()
+    found = []
+    for _ in range(3):
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-        seconds.append(time.monotonic() - start)
-    memory, *heavy = done.stderr.splitlines()[-1].split()
-    assert heavy == []
-    assert int(memory) < 150_000  # kB
-    assert min(seconds) < 1.0  # 0.5 s on a quiet machine; the suite shares this one
+        memory, seconds, *heavy = done.stderr.splitlines()[-1].split()
+        assert heavy == []
+        assert int(memory) < 150_000  # kB
+        found.append(float(seconds))
+    # Of the processor, for the suite shares the machine; 0.5 s of the clock is a benchmark's to show.
+    assert min(found) < 1.0

@@ -17,9 +17,11 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from cxr14.data.images import decode_with_mode, resize
+from cxr14.data.dicom import LATERAL_VIEW, is_dicom
+from cxr14.data.images import resize
 from cxr14.data.prepare.sources import Payload, Source, content_of
 from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
+from cxr14.data.radiograph_files import read_radiograph
 from cxr14.data.store_files import StoreEntry
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
@@ -162,11 +164,18 @@ def _pack_group(target: _Target, group: Sequence[_Task]) -> list[StoreEntry]:
 
 def _reduced(task: _Task, side: int) -> tuple[np.ndarray, StoreEntry]:
     content = content_of(task.payload)
-    try:
-        gray, mode = (content, "L") if isinstance(content, np.ndarray) else decode_with_mode(content)
-    except InputError:
-        nothing = np.zeros((side, side), np.uint8)
-        return nothing, StoreEntry(task.row, task.name, task.bytes, 0, 0, "", "unreadable", "")
+    gray, mode = content, "L"
+    if not isinstance(content, np.ndarray):
+        try:
+            radiograph = read_radiograph(content)
+        except InputError as error:
+            nothing = np.zeros((side, side), np.uint8)
+            # Pillow's own reasons hold addresses of memory, and the store is to be the same in every run.
+            reason = str(error) if is_dicom(content) else ""
+            return nothing, StoreEntry(task.row, task.name, task.bytes, 0, 0, "", "unreadable", reason)
+        gray, mode = radiograph.gray, radiograph.mode
+        if LATERAL_VIEW in radiograph.warnings:
+            mode += ", lateral view"
     pixels = resize(gray, side)
     height, width = gray.shape
     state = "constant" if pixels.min() == pixels.max() else "ok"

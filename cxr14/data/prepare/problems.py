@@ -59,7 +59,7 @@ def check_radiographs(index: Iterable[StoreEntry]) -> list[Problem]:
     first_with: dict[str, str] = {}
     for entry in index:
         if entry.state == "unreadable":
-            found.append(Problem(entry.name, "unreadable", "truncated, or no image", True))
+            found.append(Problem(entry.name, "unreadable", entry.content or "truncated, or no image", True))
             continue
         if entry.state == "constant":
             found.append(Problem(entry.name, "constant", "one gray value throughout", True))

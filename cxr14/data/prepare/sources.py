@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from cxr14.data.images import SUFFIXES
+from cxr14.data.radiograph_files import SUFFIXES
 from cxr14.errors import InputError
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")

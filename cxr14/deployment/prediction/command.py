@@ -8,15 +8,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from cxr14.data.radiograph_files import Radiograph, read_radiograph
 from cxr14.deployment.card import ModelCard
 from cxr14.deployment.prediction.model import Network, load_model
-from cxr14.deployment.prediction.radiographs import (
-    LeftOut,
-    Radiograph,
-    find_radiographs,
-    prepare_gray,
-    read_radiograph,
-)
+from cxr14.deployment.prediction.radiographs import LeftOut, find_radiographs, prepare_gray
 from cxr14.deployment.prediction.tables import (
     MOST_IN_DETAIL,
     Answer,

@@ -9,26 +9,11 @@ import numpy as np
 
 from cxr14.data import dicom
 from cxr14.data.geometry import centre_start
-from cxr14.data.images import SUFFIXES, decode_with_mode, has_colour, resize
+from cxr14.data.images import resize
+from cxr14.data.radiograph_files import SUFFIXES
 from cxr14.deployment.card import Preprocessing
-from cxr14.errors import InputError
 
 NO_RADIOGRAPH = "holds no PNG, JPEG or DICOM file"
-
-_SUFFIXES = SUFFIXES | dicom.SUFFIXES
-_GRAY_MODES = ("1", "L", "LA", "I", "F")
-_COLOUR = "this is a colour picture, and a radiograph is gray"
-_CONSTANT = "it has one gray value throughout"
-
-
-@dataclass(frozen=True, eq=False)
-class Radiograph:
-    """A decoded radiograph."""
-
-    gray: np.ndarray
-    """(H, W) uint8."""
-    warnings: tuple[str, ...] = ()
-    """What makes its answers doubtful."""
 
 
 @dataclass(frozen=True)
@@ -64,25 +49,6 @@ def find_radiographs(inputs: Iterable[Path]) -> Iterator[Path | LeftOut]:
             seen.add(real)
 
 
-def read_radiograph(path: Path) -> Radiograph:
-    """Decode a PNG, JPEG or DICOM file.
-
-    Raises:
-        InputError: it cannot be read; the message does not repeat the path.
-    """
-    if dicom.is_dicom(path):
-        gray, found = dicom.read_dicom(path)
-        return Radiograph(gray, (*found, *_constant(gray)))
-    try:
-        gray, mode = decode_with_mode(path)
-    except InputError as error:
-        raise InputError(str(error).removeprefix(f"{path} ")) from None
-    warnings = []
-    if not mode.startswith(_GRAY_MODES) and has_colour(path):
-        warnings.append(_COLOUR)
-    return Radiograph(gray, (*warnings, *_constant(gray)))
-
-
 def prepare_gray(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     """Turn a decoded radiograph into the input of a model.
 
@@ -99,17 +65,13 @@ def prepare_gray(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return square[part, part]
 
 
-def _constant(gray: np.ndarray) -> tuple[str, ...]:
-    return (_CONSTANT,) if gray.min() == gray.max() else ()
-
-
 def _files_in(folder: Path) -> Iterator[Path]:
     for place, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(place, name)
             # Scanners and archives often write DICOM files without a suffix.
-            if not name.startswith(".") and (path.suffix.lower() in _SUFFIXES or _is_plain_dicom(path)):
+            if not name.startswith(".") and (path.suffix.lower() in SUFFIXES or _is_plain_dicom(path)):
                 yield path
 
 

@@ -1,0 +1,55 @@
+"""Files of radiographs, PNG, JPEG or DICOM, as gray pixels and what is odd about them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cxr14.data import dicom, images
+from cxr14.data.images import decode_with_mode, has_colour
+from cxr14.errors import InputError
+
+SUFFIXES = images.SUFFIXES | dicom.SUFFIXES
+"""What the names of radiographs end in, in lower case; DICOM files are also known by their content."""
+
+DICOM_MODE = "DICOM"
+
+_GRAY_MODES = ("1", "L", "LA", "I", "F")
+_COLOUR = "this is a colour picture, and a radiograph is gray"
+_CONSTANT = "it has one gray value throughout"
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """A decoded radiograph."""
+
+    gray: np.ndarray
+    """(H, W) uint8."""
+    mode: str
+    """Pillow's name of the pixel format, "L" for 8-bit gray; of a DICOM file "DICOM"."""
+    warnings: tuple[str, ...]
+    """What makes answers about it doubtful."""
+
+
+def read_radiograph(source: Path | bytes) -> Radiograph:
+    """Decode a PNG, JPEG or DICOM file, known by its content.
+
+    Args:
+        source: a file, or the content of one.
+
+    Raises:
+        InputError: it cannot be read; the message does not repeat the path.
+    """
+    if dicom.is_dicom(source):
+        gray, found = dicom.read_dicom(source)
+        return Radiograph(gray, DICOM_MODE, (*found, *_constant(gray)))
+    try:
+        gray, mode = decode_with_mode(source)
+    except InputError as error:
+        raise InputError(str(error).removeprefix(f"{source} ")) from None
+    colour = (_COLOUR,) if not mode.startswith(_GRAY_MODES) and has_colour(source) else ()
+    return Radiograph(gray, mode, (*colour, *_constant(gray)))
+
+
+def _constant(gray: np.ndarray) -> tuple[str, ...]:
+    return (_CONSTANT,) if gray.min() == gray.max() else ()
