@@ -1,4 +1,4 @@
-"""Files of radiographs, PNG, JPEG or DICOM, as gray pixels and what is odd about them."""
+"""Files of radiographs (PNG, JPEG, DICOM) as gray pixels, with their oddities."""
 
 from dataclasses import dataclass
 from pathlib import Path
