@@ -58,7 +58,7 @@ def main(settings: ExperimentSettings) -> None:
         for run in planned:
             print("left" if run in left else "done", run.name)
         return
-    for regime in {run.regime.side: run.regime for run in left}.values():
+    for regime in {run.regime.radiographs: run.regime for run in left}.values():
         data.prepare(regime, settings.work)  # once, before runs that share the radiographs
     threads = max(1, len(os.sched_getaffinity(0)) // settings.jobs)
     began = time.monotonic()

@@ -33,11 +33,13 @@ def prepare(regime: Regime, work: Path) -> Lists:
         regime: size of the images and length of the training list.
         work: folder for everything that can be made again.
     """
-    folder = work / f"phantoms-{regime.side}"
+    folder = work / f"phantoms-{regime.radiographs}"
     source, packed = folder / "source", folder / "packed"
     if not (packed / "labels").is_dir():
         size = ("--size", regime.side)
-        _run("make-phantoms.py", "--count", COUNT, *size, "--difficulty", "standard", "--out", source)
+        noise = ("--false-negatives", regime.label_noise, "--false-positives", regime.label_noise)
+        drawn = ("--count", COUNT, *size, "--difficulty", regime.difficulty, *noise)
+        _run("make-phantoms.py", *drawn, "--out", source)
         _run("prepare.py", "--source", source, "--out", packed, *size)
     noisy = read_table(source / "Data_Entry_2017_synthetic.csv")
     true = read_table(source / "true_labels.csv")

@@ -1,6 +1,7 @@
 """The regimes: on which radiographs the arms are compared, and for how long a network is trained there."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 VALIDATION, TEST = 4_000, 20_000
 LARGEST_TRAINING_LIST = 20_000
@@ -16,11 +17,23 @@ class Regime:
     """Side of the input in pixels; radiographs are drawn at 8/7 of it, as 256 is to 224."""
     epochs: int = 16
     """Passes over the training list."""
+    difficulty: Literal["standard", "easy"] = "standard"
+    """Difficulty of the phantoms' signs, as make-phantoms.py knows it."""
+    label_noise: float = 0.08
+    """Share of the findings that are not labelled, and invented labels as a share of the prevalence."""
+
+    @property
+    def radiographs(self) -> str:
+        """Name of the set of radiographs in file names."""
+        noise = "" if self.label_noise == 0.08 else f"-noise{self.label_noise:g}"
+        return f"{'' if self.difficulty == 'standard' else f'{self.difficulty}-'}{self.side}{noise}"
 
     @property
     def name(self) -> str:
         """Name of the regime in file names."""
-        return f"n{self.train_count}-px{self.image_size}-e{self.epochs}"
+        difficulty = "" if self.difficulty == "standard" else f"{self.difficulty}-"
+        noise = "" if self.label_noise == 0.08 else f"-noise{self.label_noise:g}"
+        return f"{difficulty}n{self.train_count}-px{self.image_size}-e{self.epochs}{noise}"
 
     @property
     def side(self) -> int:
