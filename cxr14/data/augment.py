@@ -36,6 +36,10 @@ class Crops(NamedTuple):
         """Return those of the radiographs that process `rank` of `world` holds of the batch."""
         return Crops(*(part[rank::world] for part in self))
 
+    def chunk(self, parts: int) -> list["Crops"]:
+        """Return them as `torch.chunk` parts the radiographs of the batch."""
+        return [Crops(*part) for part in zip(*(numbers.chunk(parts) for numbers in self), strict=True)]
+
 
 def draw_crops(count: int, side: int, smallest_crop: float, generator: torch.Generator) -> Crops:
     """Draw a random part for each radiograph of a batch, and whether it is mirrored.

@@ -8,18 +8,29 @@ cell instead; for the other networks both are the same.
 
 from torch import Tensor, nn
 
+from cxr14.errors import InputError
+
 
 class WithClassMaps(nn.Module):
     """A network that returns its class activation maps beside its logits, from one pass.
 
     Args:
-        model: one of the five networks, with timm's ``forward_features`` and ``forward_head``.
-        channels_last: whether its features are (B, h, w, C) instead of (B, C, h, w).
+        model: one of the five networks, or another with timm's ``forward_features`` and ``forward_head``.
+
+    Raises:
+        InputError: the network has no such functions.
     """
 
-    def __init__(self, model: nn.Module, channels_last: bool = False) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self.model, self.channels_last = model, channels_last
+        if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
+            raise InputError(
+                f"{type(model).__name__} has no forward_features and forward_head, as timm's networks have, so "
+                "it has no class activation maps."
+            )
+        self.model = model
+        # timm's word for features of (B, h, w, C) instead of (B, C, h, w).
+        self.channels_last = getattr(model, "output_fmt", None) == "NHWC"
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return logits and maps.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from cxr14.runtime import precision
 from cxr14.settings import DistillSettings
 from cxr14.training import losses, relations
-from cxr14.training.losses import Views
+from cxr14.training.views import Views
 from cxr14.training.teacher_cache import TeacherCache
 
 Compare = Callable[[Tensor, Tensor, Tensor], Tensor]

@@ -5,22 +5,12 @@ teacher's logits on the same views (cxr14/training/distillation.py).
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-
-class Views(NamedTuple):
-    """The part of a batch that passes through the network at once."""
-
-    images: Tensor
-    """(B, 3, H, W) crops of the radiographs, normalised."""
-    epoch: int
-    """Counted from 0."""
-    rows: slice
-    """Their places in the order of the epoch."""
+from cxr14.training.views import Views
 
 
 Loss = Callable[[Views, Tensor, Tensor], Tensor]
@@ -121,9 +111,9 @@ def bernoulli_loss(
         student, teacher: (B, 14) logits.
         labels: (B, 14), 0 or 1.
         temperature: T, above 0.
-        soft_weight: lambda, 0 or more. BCE is a mean over the findings and the divergence a sum, so 1/14
-        gives
-            labels and teacher equal weight.
+        soft_weight: lambda, 0 or more. BCE is a mean over the findings and the divergence a sum, so with 1/14
+            both are means. That is no equal weight for rare findings: the gradient of the divergence at T = 2
+            is 1.2 times that at T = 1 where z_t = -1, and 10 times where z_t = -5.
     """
     hard = functional.binary_cross_entropy_with_logits(student, labels)
     return hard + soft_weight * bernoulli_divergence(student, teacher, temperature)

@@ -1,6 +1,7 @@
 """Model, optimizer and learning-rate schedule: one training step."""
 
 from contextlib import nullcontext
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -14,12 +15,16 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cxr14.data import augment
+from cxr14.data.augment import Crops
 from cxr14.errors import InputError
+from cxr14.models.class_maps import WithClassMaps
 from cxr14.runtime import devices, precision
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import LoopSettings
 from cxr14.training import mixup
-from cxr14.training.losses import Loss, Views
+from cxr14.training.losses import Loss
+from cxr14.training.mixup import Blend
+from cxr14.training.views import Views
 
 
 class TrainStep:
@@ -31,13 +36,21 @@ class TrainStep:
         settings: settings of the training.
         group: this process and its device.
         steps_per_epoch: batches in an epoch.
+        class_maps: hand the network's class activation maps to the loss, in its views.
 
     Raises:
-        InputError: BatchNorm is to be synchronised between processes without GPUs.
+        InputError: BatchNorm is to be synchronised between processes without GPUs, or the network has no class
+            activation maps.
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss, settings: LoopSettings, group: ProcessGroup, steps_per_epoch: int
+        self,
+        model: nn.Module,
+        loss: Loss,
+        settings: LoopSettings,
+        group: ProcessGroup,
+        steps_per_epoch: int,
+        class_maps: bool = False,
     ) -> None:
         self.loss, self.settings, self.group = loss, settings, group
         self._input: Tensor | None = None
@@ -45,7 +58,9 @@ class TrainStep:
         if settings.sync_batchnorm and group.world_size > 1:
             self.model = _convert_sync_batchnorm(self.model, group.device)
         self.ema = ModelEmaV3(self.model, settings.ema_decay, use_warmup=True) if settings.ema_decay else None
-        self.wrapped_model = torch.compile(self.model) if settings.compile else self.model
+        self.wrapped_model = WithClassMaps(self.model) if class_maps else self.model
+        if settings.compile:
+            self.wrapped_model = torch.compile(self.wrapped_model)
         if group.world_size > 1:
             self.wrapped_model = DistributedDataParallel(self.wrapped_model)
         self.optimizer = create_optimizer_v2(
@@ -93,26 +108,27 @@ class TrainStep:
         crops = augment.draw_crops(
             batch_size, images.shape[-1], settings.smallest_crop, _generator(settings.seed, epoch, batch)
         ).of(self.group.rank, self.group.world_size)
-        views = augment.cut(images, crops, settings.image_size)
-        parts = list(zip(views.chunk(settings.accumulate), labels.chunk(settings.accumulate), strict=True))
+        parts = [each.chunk(settings.accumulate) for each in (images, labels, crops)]
         first_row = batch * settings.batch_size + self.group.rank
         total = torch.zeros((), device=device)
-        for number, (part, part_labels) in enumerate(parts, start=1):
-            skip_sync = self.group.world_size > 1 and number < len(parts)
+        for number, (part, part_labels, part_crops) in enumerate(zip(*parts, strict=True), start=1):
+            skip_sync = self.group.world_size > 1 and number < len(parts[0])
             with self.wrapped_model.no_sync() if skip_sync else nullcontext():
-                normalised = augment.normalise(part, out=self._input_for(part))
+                blend = None
                 if settings.mixup:
                     # Within the part: other processes and parts hold the rest of the batch.
                     blending = _generator(settings.seed, epoch, batch, self.group.rank, number)
-                    drawn = mixup.draw_blend(len(part), settings.mixup, blending)
-                    normalised = mixup.blend(normalised, drawn)
-                    part_labels = mixup.blend(part_labels, drawn)
+                    blend = mixup.draw_blend(len(part), settings.mixup, blending)
+                    part_labels = mixup.blend(part_labels, blend)
+                cut = partial(_cut, part, part_crops, blend)
+                inputs = cut(settings.image_size, out=self._input_for(part))
                 with precision.autocast(device):
-                    logits = self.wrapped_model(normalised)
+                    outputs = self.wrapped_model(inputs)
+                logits, maps = outputs if isinstance(outputs, tuple) else (outputs, None)
                 end_row = first_row + len(part) * self.group.world_size
-                inputs = Views(normalised, epoch, slice(first_row, end_row, self.group.world_size))
+                rows = slice(first_row, end_row, self.group.world_size)
                 first_row = end_row
-                loss = self.loss(inputs, logits.float(), part_labels) * len(part)
+                loss = self.loss(Views(inputs, epoch, rows, cut, maps), logits.float(), part_labels) * len(part)
                 # Gradients are averaged over the processes; the factor makes that the mean over the batch.
                 self.scaler.scale(loss * (self.group.world_size / batch_size)).backward()
             total += loss.detach()
@@ -164,15 +180,24 @@ class TrainStep:
         _set_random_state(state["random"][self.group.rank], self.group.device)
 
     def _input_for(self, part: Tensor) -> Tensor:
-        """Return a tensor for (B, S, S) radiographs as (B, 3, S, S), allocated once and reused."""
+        """Return a tensor for B radiographs as (B, 3, S, S), allocated once and reused."""
         if self._input is None or len(self._input) < len(part):
-            self._input = augment.room_for(part)
+            size = self.settings.image_size
+            self._input = augment.room_for(part.new_empty(len(part), size, size))
         return self._input[: len(part)]
 
 
 def seed_process(seed: int, rank: int) -> None:
     """Seed torch for one process, so that dropout differs between the processes of a training."""
     torch.manual_seed(_derive_seed(seed, rank))
+
+
+def _cut(
+    radiographs: Tensor, crops: Crops, blend: Blend | None, image_size: int, out: Tensor | None = None
+) -> Tensor:
+    """Return the crops of (B, R, R) radiographs, normalised and blended, as (B, 3, S, S)."""
+    views = augment.normalise(augment.cut(radiographs, crops, image_size), out=out)
+    return mixup.blend(views, blend) if blend else views
 
 
 def _convert_sync_batchnorm(model: nn.Module, device: torch.device) -> nn.Module:

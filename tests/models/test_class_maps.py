@@ -20,7 +20,7 @@ def network(request):
 def test_logits_are_those_of_the_network(network):
     name, model = network
     images = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1))
-    logits, maps = WithClassMaps(model, channels_last=name.startswith("5"))(images)
+    logits, maps = WithClassMaps(model)(images)
     assert torch.equal(logits, model(images))
     assert maps.shape == (2, 14, 3, 3)
     if name in LINEAR_HEADS:
@@ -34,11 +34,11 @@ def test_a_cell_depends_on_its_own_features_alone(network):
     features = model.forward_features(torch.randn(1, 3, SIZE, SIZE))
     model.forward_features, original = lambda images: images, model.forward_features
     try:
-        maps = WithClassMaps(model, channels_last)(features)[1]
+        maps = WithClassMaps(model)(features)[1]
         changed = features.clone()
         cell = changed[:, 0, 1] if channels_last else changed[:, :, 0, 1]
         cell += torch.randn_like(cell)
-        moved = WithClassMaps(model, channels_last)(changed)[1]
+        moved = WithClassMaps(model)(changed)[1]
     finally:
         model.forward_features = original
     different = (maps != moved).any(dim=1)[0]

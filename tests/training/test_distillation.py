@@ -11,7 +11,7 @@ from cxr14.findings import FINDINGS
 from cxr14.settings import DistillSettings
 from cxr14.training import losses, relations
 from cxr14.training.distillation import Distillation, Teacher, comparison
-from cxr14.training.losses import Views
+from cxr14.training.views import Views
 from cxr14.training.teacher_cache import TeacherCache
 from tests.toy import COUNT, assert_same, toy_network, toy_settings, toy_training, weights_of
 
