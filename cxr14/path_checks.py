@@ -37,13 +37,14 @@ def check_paths(settings: object) -> None:
     inputs: dict[Path, str] = {}
     outputs: dict[str, tuple[Path, PathRole]] = {}
     for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
-        path, role = getattr(settings, name), _role(hint)
-        if path is None or role is None:
+        value, role = getattr(settings, name), _role(hint)
+        if value is None or role is None:
             continue
-        if role.is_output:
-            outputs[name.upper()] = (path, role)
-        else:
-            inputs[_real(path, name.upper())] = name.upper()
+        for path in value if isinstance(value, tuple) else (value,):
+            if role.is_output:
+                outputs[name.upper()] = (path, role)
+            else:
+                inputs[_real(path, name.upper())] = name.upper()
     for name, (path, role) in outputs.items():
         same = inputs.get(_real(path, name))
         if same and not role.is_folder:

@@ -138,15 +138,23 @@ def check_ranges(settings: object) -> None:
 def as_plain(settings: ScriptSettings) -> dict[str, object]:
     """Return the settings as numbers and strings, for a checkpoint or a JSON file."""
     return {
-        entry.name: str(value) if isinstance(value := getattr(settings, entry.name), Path) else value
+        entry.name: _as_plain(getattr(settings, entry.name))
         for entry in dataclasses.fields(settings)
         if entry.init
     }
 
 
+def _as_plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return [_as_plain(member) for member in value]
+    return str(value) if isinstance(value, Path) else value
+
+
 def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
     if isinstance(value, str) and _accepts(hint, Path):
         return (folder / value).resolve()
+    if isinstance(value, list | tuple) and typing.get_origin(hint) is tuple:
+        return tuple(_check_type(name, member, typing.get_args(hint)[0], folder) for member in value)
     if type(value) is int and _accepts(hint, float):
         return float(value)
     # bool is an int to Python, but BATCH_SIZE = True is a mistake.

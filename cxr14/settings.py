@@ -27,6 +27,9 @@ ROOT = Path(__file__).resolve().parent.parent
 STUDENT = "1-EEEA-Net-C2"
 """Folder of the network that every teacher is distilled into."""
 
+SEVERAL = "several"
+"""In place of a teacher's folder: more than one teacher."""
+
 RESAMPLES = 1000
 """Bootstrap resamples behind a confidence interval."""
 
@@ -128,34 +131,63 @@ class TrainSettings(LoopSettings):
 
 
 @dataclass(kw_only=True)
-class DistillSettings(LoopSettings):
-    """Distillation of a teacher into EEEA-Net-C2."""
+class DistillationSettings(LoopSettings):
+    """Every distillation into EEEA-Net-C2, from one teacher or from several."""
 
-    teacher: str
-    """Folder of the teacher's network."""
-    teacher_ckpt_path: InputPath
-    """Checkpoint of the trained teacher."""
     student: str = STUDENT
     """Folder of the student's network."""
     student_ckpt_path: InputPath | None = None
-    """Checkpoint that the student starts from; None: the ImageNet-1k weights."""
+    """Checkpoint that the student starts from; None: the ImageNet-1k weights, where stage 1 starts too."""
+    warm_start_learning_rate: PositiveFloat = 1e-4
+    """Peak learning rate in place of LEARNING_RATE where STUDENT_CKPT_PATH is given: a higher one would undo
+    what those weights have learnt."""
     distill_loss: Literal["bernoulli", "study", "matching"]
-    """Distillation loss; the formulas are in cxr14/training/losses.py."""
+    """Distillation loss; the formulas are in cxr14/training/losses.py. Labels alone, the control, are what
+    1-EEEA-Net-C2/train-model.py trains on: with equal settings in the same order and crops."""
     temperature: PositiveFloat
     """Divides the logits of student and teacher before they are compared; above 0."""
     hard_weight: Fraction = 0.5
     """Weight of the labels in the study loss (its alpha), 0 to 1; the teacher has the rest."""
     label_weight: Fraction = 0.1
     """Weight of the labels in the matching loss, 0 to 1; the teacher has the rest."""
+    soft_weight: NonNegativeFloat = 1 / len(FINDINGS)
+    """Weight of the teacher in the bernoulli loss (its lambda), 0 or more; the default is one over the number
+    of findings, because the divergence is a sum over findings and the cross-entropy a mean."""
     correlation_weight: NonNegativeFloat = 0.0
     """Weight of a term on the correlation of student and teacher over the batch, by finding; 0: none."""
     rank_weight: NonNegativeFloat = 0.0
     """Weight of a term on the order of pairs of radiographs, finding by finding; 0: none."""
+    map_weight: NonNegativeFloat = 0.0
+    """Weight of a term on the class activation maps of student and teacher; 0: none. A map has a cell for
+    every 32 px, so that it needs 128 px or more."""
+    sharper_teacher: bool = False
+    """Let a teacher that was trained at another image size see the same crops at its own."""
     teacher_cache: OutputFolder | None = None
-    """Folder for the teacher's logits, which later trainings with the same views read; None: no cache."""
-    soft_weight: NonNegativeFloat = 1 / len(FINDINGS)
-    """Weight of the teacher in the bernoulli loss (its lambda), 0 or more; the default is one over the number
-    of findings, because the divergence is a sum over findings and the cross-entropy a mean."""
+    """Folder for the teachers' logits, which later trainings with the same views read instead of computing
+    them; None: no cache."""
+    teacher_cache_gb: PositiveFloat = 4.0
+    """Gigabytes that the logits for one training may take."""
+
+
+@dataclass(kw_only=True)
+class DistillSettings(DistillationSettings):
+    """Distillation of one teacher into EEEA-Net-C2."""
+
+    teacher: str
+    """Folder of the teacher's network."""
+    teacher_ckpt_path: InputPath
+    """Checkpoint of the trained teacher."""
+
+
+@dataclass(kw_only=True)
+class DistillAllSettings(DistillationSettings):
+    """Distillation of several teachers into EEEA-Net-C2."""
+
+    teachers: tuple[InputPath, ...]
+    """Checkpoints of two or more trained teachers, each of which names its network."""
+    teacher_weights: Literal["equal", "finding"] = "equal"
+    """equal: each teacher counts as much; finding: for each finding, the more the better its validation
+    AUROC."""
 
 
 @dataclass(kw_only=True)
@@ -187,7 +219,7 @@ class TaughtTestSettings(TestSettings):
     """Scoring of a distilled student."""
 
     teacher: str
-    """Folder of the teacher's network."""
+    """Folder of the teacher's network; "several" for a student of more than one."""
     student: str = STUDENT
     """Folder of the student's network."""
 

@@ -104,6 +104,25 @@ def test_every_teacher_is_distilled_for_one_epoch(number, trained, phantoms, tmp
     assert "synthetic radiographs" in ended.stdout
 
 
+@pytest.mark.slow
+def test_student_of_several_teachers_is_tested_by_its_own_script_alone(
+    phantoms, tmp_path, monkeypatch, capsys
+):
+    model = zoo.build(zoo.NAMES[0], pretrained=False, image_size=64)
+    about = checkpoint.About(network=zoo.NAMES[0], image_size=64, teacher="2-OFA-595+3-CheXNet")
+    checkpoint.save(tmp_path / "taught.pth", model.state_dict(), about)
+    results = tmp_path / "results" / "6-Distilling-to-EEEA-Net-C2" / "kdall"
+    flags = (*flags_of_test(phantoms), "--ckpt-path", tmp_path / "taught.pth", "--results-dir", results)
+    flags = (*flags, "--crops", 1, "--num-workers", 0)
+    assert run_here(KD / "test-kd3-model.py", *flags, monkeypatch=monkeypatch) == 2
+    assert (
+        "taught by 2-OFA-595+3-CheXNet, but this script tests one taught by 3-CheXNet"
+        in capsys.readouterr().err
+    )
+    assert run_here(KD / "test-kdall-model.py", *flags, monkeypatch=monkeypatch) == 0
+    assert OperatingPoints.load(results / "operating-points.json").teacher == "2-OFA-595+3-CheXNet"
+
+
 @pytest.fixture
 def copied(phantoms, tmp_path):
     """A copy of the prepared phantoms that a test may damage: plain files instead of the packed store."""

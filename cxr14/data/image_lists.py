@@ -38,6 +38,10 @@ class ImageList:
     def __len__(self) -> int:
         return len(self.names)
 
+    def subset(self, rows: np.ndarray) -> "ImageList":
+        """Return the radiographs at these places, in this order, as a list of the same file."""
+        return ImageList(self.path, [self.names[row] for row in rows], self.labels[rows])
+
     @cached_property
     def patients(self) -> list[str]:
         """The patient of each radiograph; see `patient_of`."""

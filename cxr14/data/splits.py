@@ -38,6 +38,11 @@ def by_patient(names: Iterable[str], test_fraction: float, val_fraction: float, 
     return official(rest, test, val_fraction, seed + 1)
 
 
+def halves(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Split names into two halves without a common patient, the same for the same names."""
+    return _cut(names, 0.5, seed=0)
+
+
 def restrict(split: Split, names: Collection[str]) -> Split:
     """Keep only what is among `names`."""
     return {side: [name for name in members if name in names] for side, members in split.items()}

@@ -30,7 +30,7 @@ from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
 from cxr14.runtime.distributed import ProcessGroup, process_group
 from cxr14.runtime.threads import use_threads
-from cxr14.settings import TaughtTestSettings, TestSettings
+from cxr14.settings import SEVERAL, TaughtTestSettings, TestSettings
 
 # Names of the metrics in the study's output, and their columns in the table of metrics.
 PRINTED = {
@@ -115,9 +115,10 @@ def _read(
     require_disjoint(val, test)
     path = settings.ckpt_path
     model, tested = checkpoint.load(path, network, build_model)
-    if tested.about.teacher != teacher:
+    taught_by = tested.about.teacher
+    if taught_by != teacher and not (teacher == SEVERAL and "+" in (taught_by or "")):
         raise InputError(
-            f"{path} holds a network taught by {tested.about.teacher or 'labels alone'}, but this script "
+            f"{path} holds a network taught by {taught_by or 'labels alone'}, but this script "
             f"tests one taught by {teacher or 'labels alone'}; give its checkpoint."
         )
     if not tested.ours and not settings.allow_unknown_origin:

@@ -25,8 +25,8 @@ class WithClassMaps(nn.Module):
         super().__init__()
         if not (hasattr(model, "forward_features") and hasattr(model, "forward_head")):
             raise InputError(
-                f"{type(model).__name__} has no forward_features and forward_head, as timm's networks have, so "
-                "it has no class activation maps."
+                f"{type(model).__name__} has no forward_features and forward_head, as timm's networks have, "
+                "so it has no class activation maps."
             )
         self.model = model
         # timm's word for features of (B, h, w, C) instead of (B, C, h, w).

@@ -203,7 +203,12 @@ class Section:
 
 
 def without_number(folder: str) -> str:
-    """Return a network's name without the number of its folder: 3-CheXNet -> CheXNet."""
+    """Return a network's name without the number of its folder: 3-CheXNet -> CheXNet.
+
+    Names of several, joined by "+", become "OFA-595 and CheXNet".
+    """
+    if "+" in folder:
+        return " and ".join(without_number(each) for each in folder.split("+"))
     number, _, name = folder.partition("-")
     return name if number.isdigit() and name else folder
 

@@ -1,7 +1,8 @@
 """The entries of the train scripts."""
 
+import dataclasses
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,17 +16,17 @@ from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
-from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices, precision
 from cxr14.runtime.distributed import ProcessGroup, process_group
 from cxr14.runtime.threads import use_threads, warn_when_busy
 from cxr14.script import as_plain
-from cxr14.settings import DistillSettings, LoopSettings, TrainSettings
-from cxr14.training import losses, snapshot
+from cxr14.settings import DistillAllSettings, DistillationSettings, LoopSettings, TrainSettings
+from cxr14.training import losses, snapshot, teachers
 from cxr14.training.data import Data
-from cxr14.training.distillation import Distillation, Teacher, comparison
+from cxr14.training.distillation import Compare, Distillation, Teacher, comparison
 from cxr14.training.loop import TrainingLoop
-from cxr14.training.teacher_cache import TeacherCache
+from cxr14.training.losses import Loss
+from cxr14.training.teachers import LoadedTeacher
 from cxr14.training.train_step import TrainStep, seed_process
 
 # Settings that may change when a training is resumed. Lists and weights are compared by hash, not by path.
@@ -43,7 +44,9 @@ MAY_CHANGE = frozenset(
         "save_minutes",
         "student_ckpt_path",
         "teacher_cache",
+        "teacher_cache_gb",
         "teacher_ckpt_path",
+        "teachers",
         "threads",
         "train_image_list",
         "val_image_list",
@@ -64,25 +67,34 @@ def train(build_model: Callable[..., nn.Module], settings: TrainSettings) -> Non
     _run(settings, settings.folder.name, build_model, settings.init_checkpoint)
 
 
-def distill(settings: DistillSettings) -> None:
-    """Distil a teacher into a student: what the train-kd scripts do.
+def distill(settings: DistillationSettings, compare: Compare | None = None) -> None:
+    """Distil one teacher or several into a student: what the train-kd scripts do.
 
     Args:
         settings: settings of the training.
+        compare: (student logits, teacher logits, labels) -> scalar, a loss of your own; None: the one that
+            the settings name.
 
     Raises:
         InputError: lists, radiographs, weights or settings cannot be used.
     """
-    _run(settings, settings.student, partial(zoo.build, settings.student), settings.student_ckpt_path)
+    if settings.student_ckpt_path is not None:
+        settings.learning_rate = settings.warm_start_learning_rate
+    build_model = partial(zoo.build, settings.student)
+    _run(settings, settings.student, build_model, settings.student_ckpt_path, compare)
 
 
 def _run(
-    settings: LoopSettings, network: str, build_model: Callable[..., nn.Module], start: Path | None
+    settings: LoopSettings,
+    network: str,
+    build_model: Callable[..., nn.Module],
+    start: Path | None,
+    compare: Compare | None = None,
 ) -> None:
     use_threads(settings.threads)
     with process_group(settings.device) as group:
         # In a function of its own, so that the model is freed before the process group is destroyed.
-        signal_number = _train(settings, network, build_model, start, group)
+        signal_number = _train(settings, network, build_model, start, compare, group)
     if signal_number:
         sys.exit(128 + signal_number)
 
@@ -92,25 +104,27 @@ def _train(
     network: str,
     build_model: Callable[..., nn.Module],
     start: Path | None,
+    compare: Compare | None,
     group: ProcessGroup,
 ) -> int | None:
     """Train, and return the number of the signal that stopped the training, or None at its end."""
     # Lists and radiographs first: a missing one is reported before any weights are downloaded.
     data = Data.read(settings)
     data.require_share_for_each_process(settings.batch_size, group)
-    train_batches, val_batches = data.batches(settings, group)
-
     patients = provenance.of_lists(data.train, data.val)
-    loss, teacher = losses.binary_cross_entropy, None
-    if isinstance(settings, TrainSettings) and settings.label_smoothing:
-        loss = partial(losses.smoothed_cross_entropy, smoothing=settings.label_smoothing)
-    if isinstance(settings, DistillSettings):
-        teacher_model, teacher = _load_teacher(settings)
-        _require_usable(settings, teacher.provenance, settings.teacher_ckpt_path, data.val)
-        patients = patients.merged(teacher.provenance)
-        cache = _teacher_cache(settings, teacher, data, len(train_batches), group)
-        placed = Teacher(devices.place(teacher_model, group.device), cache)
-        loss = Distillation([placed], comparison(settings))
+    taught_by: list[LoadedTeacher] = []
+    if isinstance(settings, DistillationSettings):
+        taught_by = teachers.load(settings)
+        for teacher in taught_by:
+            _require_usable(settings, teacher.checkpoint.provenance, teacher.path, data.val)
+            patients = patients.merged(teacher.checkpoint.provenance)
+        data = dataclasses.replace(
+            data,
+            larger_side=teachers.side_for(settings, taught_by),
+            is_halved=isinstance(settings, DistillAllSettings),
+        )
+    train_batches, val_batches = data.batches(settings, group)
+    loss = _loss(settings, taught_by, compare, data, len(train_batches), group)
 
     precision.configure_training(settings.deterministic)
     torch.manual_seed(settings.seed)  # the same initial weights in every process
@@ -129,15 +143,16 @@ def _train(
 
     about = checkpoint.About(
         network=network,
-        teacher=teacher.about.network if teacher else None,
-        teacher_hash=teacher.weights_hash if teacher else None,
+        teacher=teachers.name_of(taught_by) if taught_by else None,
+        teacher_hash=teachers.hash_of(taught_by) if taught_by else None,
         image_size=settings.image_size,
         splits=data.fingerprints,
         seed=settings.seed,
         settings=as_plain(settings),
         device=devices.describe(group.device),
     )
-    train_step = TrainStep(model, loss, settings, group, steps_per_epoch=len(train_batches))
+    class_maps = isinstance(settings, DistillationSettings) and settings.map_weight > 0
+    train_step = TrainStep(model, loss, settings, group, len(train_batches), class_maps)
     identity = _identity(about, start_hash, group.device)
     loop = TrainingLoop(train_step, data, train_batches, val_batches, identity, about, patients)
     snapshot_path = checkpoint.snapshot_path(settings.ckpt_path)
@@ -149,7 +164,8 @@ def _train(
         parameters = sum(parameter.numel() for parameter in model.parameters())
         print(
             f"{network}: {parameters:,} parameters; {KINDS[data.train.kind].counted(len(data.train))} to "
-            f"learn from, {len(data.val)} to choose the epoch on; {group.world_size} x {group.device}"
+            f"learn from, {len(data.selection_part)} to choose the epoch on; "
+            f"{group.world_size} x {group.device}"
         )
 
     try:
@@ -170,40 +186,31 @@ def _train(
     return None
 
 
-def _load_teacher(settings: DistillSettings) -> tuple[nn.Module, Checkpoint]:
-    model, teacher = checkpoint.load(settings.teacher_ckpt_path, settings.teacher)
-    if teacher.about.image_size != settings.image_size:
-        raise InputError(
-            f"the teacher was trained at {teacher.about.image_size} pixels, but IMAGE_SIZE = "
-            f"{settings.image_size}; both see the same crops, so set IMAGE_SIZE to the teacher's."
-        )
-    return model, teacher
-
-
-def _teacher_cache(
-    settings: DistillSettings, teacher: Checkpoint, data: Data, steps_per_epoch: int, group: ProcessGroup
-) -> TeacherCache | None:
-    if settings.teacher_cache is None:
-        return None
-    key = {
-        "teacher": teacher.weights_hash,
-        "list": data.train.fingerprint,
-        "radiographs": str(settings.data_dir.resolve()),
-        "seed": settings.seed,
-        "batch size": settings.batch_size,
-        "image size": settings.image_size,
-        "smallest crop": settings.smallest_crop,
-        "mixup": settings.mixup,
-        "processes": group.world_size,
-        "parts": settings.accumulate if settings.mixup else 1,
-        "device": group.device.type,
-        "number format": str(precision.training_dtype(group.device)),
-    }
-    cache = TeacherCache(settings.teacher_cache, key, steps_per_epoch * settings.batch_size, len(FINDINGS))
-    if group.is_main:
-        megabytes = settings.num_epochs * cache.bytes_per_epoch / 1e6
-        print(f"The teacher's logits are kept in {cache.folder}, up to {megabytes:.0f} MB for this training.")
-    return cache
+def _loss(
+    settings: LoopSettings,
+    taught_by: Sequence[LoadedTeacher],
+    compare: Compare | None,
+    data: Data,
+    steps_per_epoch: int,
+    group: ProcessGroup,
+) -> Loss:
+    """Return the loss on labels alone, or the one that compares the student with its teachers."""
+    if not isinstance(settings, DistillationSettings):
+        smoothing = settings.label_smoothing if isinstance(settings, TrainSettings) else 0.0
+        if smoothing:
+            return partial(losses.smoothed_cross_entropy, smoothing=smoothing)
+        return losses.binary_cross_entropy
+    kept = teachers.caches(settings, taught_by, data, steps_per_epoch, group)
+    if not settings.resume:
+        teachers.print_auroc(taught_by, data, settings, group)
+    combination = None
+    if isinstance(settings, DistillAllSettings):
+        combination = teachers.combine(settings, taught_by, data, group)
+    placed = [
+        Teacher(devices.place(each.model, group.device), cache, each.image_size)
+        for each, cache in zip(taught_by, kept, strict=True)
+    ]
+    return Distillation(placed, compare or comparison(settings), combination, settings.map_weight)
 
 
 def _require_usable(settings: LoopSettings, patients: Provenance, path: Path, val: ImageList) -> None:

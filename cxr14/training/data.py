@@ -1,7 +1,11 @@
 """The lists and radiographs of a training, and this process's batches of them."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+import numpy as np
+
+from cxr14.data import splits
 from cxr14.data.geometry import read_side
 from cxr14.data.image_lists import ImageList, read_list, require_both_classes, require_disjoint
 from cxr14.data.images import ImageSource, open_images
@@ -18,6 +22,25 @@ class Data:
     train: ImageList
     val: ImageList
     images: ImageSource
+    larger_side: int = 0
+    """Side in pixels at which training radiographs are read for a teacher that sees them sharper; 0: for the
+    network itself."""
+    is_halved: bool = False
+    """Whether one half of the validation list, by patient, selects the epoch and the other calibrates."""
+
+    @cached_property
+    def selection_part(self) -> ImageList:
+        """The part of the validation list that selects the epoch: all of it, or one half."""
+        return self._half(0) if self.is_halved else self.val
+
+    @cached_property
+    def calibration_part(self) -> ImageList:
+        """The half of the validation list that teachers are calibrated on."""
+        return self._half(1)
+
+    def _half(self, which: int) -> ImageList:
+        members = set(splits.halves(self.val.names)[which])
+        return self.val.subset(np.flatnonzero([name in members for name in self.val.names]))
 
     @classmethod
     def read(cls, settings: LoopSettings) -> "Data":
@@ -61,11 +84,13 @@ class Data:
             InputError: a radiograph is missing.
         """
 
-        def batches_of(image_list: ImageList, seed: int | None, drop_last: bool) -> Batches:
+        side = read_side(settings.image_size)
+
+        def batches_of(image_list: ImageList, side: int, seed: int | None, drop_last: bool) -> Batches:
             return Batches(
                 image_list,
                 self.images,
-                side=read_side(settings.image_size),
+                side=side,
                 batch_size=settings.batch_size,
                 num_workers=settings.num_workers,
                 seed=seed,
@@ -74,4 +99,5 @@ class Data:
                 world=group.world_size,
             )
 
-        return batches_of(self.train, settings.seed, True), batches_of(self.val, None, False)
+        train = batches_of(self.train, self.larger_side or side, settings.seed, True)
+        return train, batches_of(self.selection_part, side, None, False)

@@ -246,12 +246,12 @@ class TrainingLoop:
             image_size=self.settings.image_size,
             note="validating",
         )
-        auroc = metrics.auroc(self.data.val.labels, logits)
+        auroc = metrics.auroc(self.data.selection_part.labels, logits)
         mean, covered = metrics.macro(auroc)
         row = {
             "epoch": progress.epoch + 1,
             "train_loss": loss_sum / seen,
-            "val_loss": _mean_cross_entropy(logits, self.data.val.labels),
+            "val_loss": _mean_cross_entropy(logits, self.data.selection_part.labels),
             "val_auroc": mean,
             "findings_covered": covered,
             "learning_rate": self.train_step.learning_rate,

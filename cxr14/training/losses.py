@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from cxr14.training.views import Views
 
-
 Loss = Callable[[Views, Tensor, Tensor], Tensor]
 """views, (B, 14) logits, (B, 14) labels in 0..1 -> scalar."""
 

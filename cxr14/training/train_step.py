@@ -39,8 +39,8 @@ class TrainStep:
         class_maps: hand the network's class activation maps to the loss, in its views.
 
     Raises:
-        InputError: BatchNorm is to be synchronised between processes without GPUs, or the network has no class
-            activation maps.
+        InputError: BatchNorm is to be synchronised between processes without GPUs, or the network has no
+            class activation maps.
     """
 
     def __init__(
@@ -128,7 +128,9 @@ class TrainStep:
                 end_row = first_row + len(part) * self.group.world_size
                 rows = slice(first_row, end_row, self.group.world_size)
                 first_row = end_row
-                loss = self.loss(Views(inputs, epoch, rows, cut, maps), logits.float(), part_labels) * len(part)
+                loss = self.loss(Views(inputs, epoch, rows, cut, maps), logits.float(), part_labels) * len(
+                    part
+                )
                 # Gradients are averaged over the processes; the factor makes that the mean over the batch.
                 self.scaler.scale(loss * (self.group.world_size / batch_size)).backward()
             total += loss.detach()

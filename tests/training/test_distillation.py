@@ -11,8 +11,8 @@ from cxr14.findings import FINDINGS
 from cxr14.settings import DistillSettings
 from cxr14.training import losses, relations
 from cxr14.training.distillation import Distillation, Teacher, comparison
-from cxr14.training.views import Views
 from cxr14.training.teacher_cache import TeacherCache
+from cxr14.training.views import Views
 from tests.toy import COUNT, assert_same, toy_network, toy_settings, toy_training, weights_of
 
 COMPARE = partial(losses.bernoulli_loss, temperature=2.0, soft_weight=1 / 14)
