@@ -1,4 +1,4 @@
-"""Teachers of a distillation: loaded, checked, weighed on validation, and their logits cached."""
+"""Teachers of a distillation: loaded, weighed on validation, and their caches."""
 
 import hashlib
 from collections.abc import Sequence
