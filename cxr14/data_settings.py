@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from cxr14.path_checks import InputPath, OutputFile, OutputFolder
-from cxr14.script import Fraction, NonNegativeInt, PositiveFraction, PositiveInt, Range, ScriptSettings
+from cxr14.script import Fraction, NonNegativeInt, PositiveFraction, Processes, Range, ScriptSettings
 
 PhantomFactor = Annotated[float, Range(0, 5)]
 
@@ -29,7 +29,7 @@ class PrepareSettings(ScriptSettings):
     """Folder of the radiographs, in any layout: image files, .zip and .tar.gz archives; or one archive."""
     out: OutputFolder
     """Folder for images/, labels/ and prepare-report.csv."""
-    size: PositiveInt = 256
+    size: Annotated[int, Range(1, 4096)] = 256
     """Side of a packed radiograph in pixels; networks with an input of 224 crop from 256."""
     split: Literal["official", "patient", "lists"] = "official"
     """official: NIH's test list, validation drawn from the rest by patient; patient: all three drawn by
@@ -44,7 +44,7 @@ class PrepareSettings(ScriptSettings):
     """Share of all patients that go to the test list, for --split patient."""
     seed: NonNegativeInt = 0
     """Seed of the split."""
-    workers: NonNegativeInt = 0
+    workers: Processes = 0
     """Processes that decode; 0 takes all cores."""
 
 
@@ -54,7 +54,7 @@ class PhantomSettings(ScriptSettings):
 
     out: OutputFolder
     """Folder for the set; keep it apart from real radiographs."""
-    count: Annotated[int, Range(4)] = 2000
+    count: Annotated[int, Range(4, 10_000_000)] = 2000
     """Number of radiographs, two of each patient."""
     size: Annotated[int, Range(32, 1024)] = 128
     """Side of the square images in pixels."""
@@ -78,7 +78,7 @@ class PhantomSettings(ScriptSettings):
     """Exponent of NIH's prevalences, 0 to 1, 1 being NIH's own; None: 0.5."""
     persistence: Fraction | None = None
     """Correlation of a finding on the two radiographs of a patient, 0 independent to 1 equal; None: 0.6."""
-    num_workers: NonNegativeInt = 2
+    num_workers: Processes = 2
     """Processes that draw; 0 draws in the main process. The images do not depend on it."""
     sheet: OutputFile | None = None
     """Draw no set, only examples of every finding, into this PNG file."""

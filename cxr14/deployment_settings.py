@@ -1,13 +1,12 @@
 """Settings of the scripts that export a network or predict with it."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import tyro
 
 from cxr14.path_checks import InputPath, OutputFile, OutputFolder
-from cxr14.script import NonNegativeInt, PositiveInt, ScriptSettings
+from cxr14.script import PositiveInt, Processes, ScriptSettings
 
 Precision = Literal["float32", "w8"]
 
@@ -37,7 +36,7 @@ class ExportSettings(ScriptSettings):
 class PredictSettings(ScriptSettings):
     """Predictions of an exported model."""
 
-    radiographs: tyro.conf.Positional[tuple[Path, ...]] = ()
+    radiographs: tyro.conf.Positional[tuple[InputPath, ...]] = ()
     """Radiographs: PNG, JPEG and DICOM files, and folders of them."""
     model_path: InputPath
     """Model that export-model.py wrote; its card lies beside it."""
@@ -47,5 +46,5 @@ class PredictSettings(ScriptSettings):
     """Write all answers to this JSON file."""
     maps: OutputFolder | None = None
     """Draw the heat map of each finding that is a yes into this folder."""
-    threads: NonNegativeInt = 1
+    threads: Processes = 1
     """Threads of the computation; 0 takes all cores."""

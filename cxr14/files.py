@@ -1,21 +1,36 @@
-"""Atomic file writes, text files, hashes, and disk errors as user errors."""
+"""Atomic file writes, locks, text files, hashes, and disk errors as user errors."""
 
 import codecs
+import errno
+import glob
 import hashlib
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cxr14.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows: files of killed runs are not recognised there, and nothing is locked
+    fcntl = None
+
+MOST_TEXT = 1 << 30
+"""Bytes of the largest text file that is read; NIH's table has 8 MB."""
+
+_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextmanager
 def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` once the block has ended well.
 
-    Whatever interrupts the block, `path` holds all of its old content or all of its new one.
+    Whatever interrupts the block, `path` holds all of its old content or all of its new one. What a process
+    that was killed has left unfinished is removed.
 
     Args:
         path: the file that appears; its folder is made where it is missing.
@@ -28,14 +43,123 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
     try:
         with wrap_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            yield aside
-            with aside.open("rb") as file:
-                os.fsync(file.fileno())
-            if previous is not None and path.exists():
-                path.replace(previous)
-            aside.replace(path)
+            remove_unfinished(path.parent, path.name)
+            # The lock on the empty file tells other processes that its writer lives.
+            with aside.open("wb") as claim:
+                _lock(claim.fileno())
+                yield aside
+                with aside.open("rb") as file:
+                    os.fsync(file.fileno())
+                if previous is not None and path.exists():
+                    path.replace(previous)
+                aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def remove_unfinished(folder: Path, name: str = "*") -> None:
+    """Remove what processes that were killed within `atomic_write` have left in a folder.
+
+    Args:
+        folder: the folder; nothing happens where it does not exist.
+        name: the file that they were writing; "*": any.
+    """
+    for part in folder.glob(f".{glob.escape(name) if name != '*' else name}.*.part"):
+        if part.is_file():
+            with suppress(OSError), part.open("rb") as file:
+                if _lock(file.fileno()):
+                    part.unlink()
+
+
+@contextmanager
+def exclusive(path: Path, name: str) -> Iterator[None]:
+    """Refuse to run while another process is within this block for the same path.
+
+    Args:
+        path: a file that is going to be written. The lock is a hidden file beside it, which the system frees
+            even if the process is killed.
+        name: how the message calls the file, such as "CKPT_PATH".
+
+    Raises:
+        InputError: another process has the lock; the message says which one.
+    """
+    lock = path.with_name(f".{path.name}.lock")
+    made = [folder for folder in lock.parents if not folder.exists()]
+    with wrap_disk_errors(path):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _open_locked(lock)
+        if descriptor is None:
+            raise InputError(
+                f"{name} = {path} is being written by another run ({_holder(lock)}); wait until it has "
+                f"ended, or give another {name}."
+            )
+    try:
+        yield
+    finally:
+        lock.unlink(missing_ok=True)
+        os.close(descriptor)
+        with suppress(OSError):  # the run has left files in them
+            for folder in made:
+                folder.rmdir()
+
+
+def _open_locked(lock: Path) -> int | None:
+    """Return a descriptor of the locked file, or None where another process has locked it."""
+    while True:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o644)
+        # A lock of the process, not of the open file: reader processes that outlive a killed training for a
+        # moment do not hold it.
+        if not _lock(descriptor, by_process=True):
+            os.close(descriptor)
+            return None
+        # The process that had the lock before may have removed the file in between.
+        if os.fstat(descriptor).st_nlink:
+            started = time.strftime("%Y-%m-%d %H:%M:%S")
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}, since {started}".encode())
+            return descriptor
+        os.close(descriptor)
+
+
+def _holder(lock: Path) -> str:
+    try:
+        return lock.read_text(encoding="utf-8", errors="replace")[:200] or "just started"
+    except OSError:
+        return "just ended"
+
+
+def _lock(descriptor: int, by_process: bool = False) -> bool:
+    """Lock a file without waiting; return whether that succeeded."""
+    if fcntl is None:
+        return by_process
+    try:
+        (fcntl.lockf if by_process else fcntl.flock)(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        # A file system without locks cannot refuse a second run.
+        return by_process and error.errno not in (errno.EACCES, errno.EAGAIN)
+    return True
+
+
+def read_bytes(path: Path, what: str, hint: str = "") -> bytes:
+    """Return the content of a small file.
+
+    Args:
+        path, what, hint: as in `read_text`.
+
+    Raises:
+        InputError: it is missing, a folder, a named pipe or a device, larger than `MOST_TEXT`, or cannot be
+            read.
+    """
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise InputError(f"{what} {path} cannot be read: it is a named pipe or a device.")
+        if path.stat().st_size > MOST_TEXT:
+            raise InputError(f"{what} {path} is too large; {MOST_TEXT >> 20} MB are the most.")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{what} {path} does not exist{f'; {hint}' if hint else ''}.") from None
+    except OSError as error:
+        raise InputError(f"{what} {path} cannot be read ({error.strerror or error}).") from None
 
 
 def read_text(path: Path, what: str, hint: str = "") -> str:
@@ -47,14 +171,9 @@ def read_text(path: Path, what: str, hint: str = "") -> str:
         hint: what the message for a missing file adds: where such a file comes from.
 
     Raises:
-        InputError: it is missing, a folder, of another encoding, or no text.
+        InputError: as in `read_bytes`; or it is of another encoding, or no text.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{what} {path} does not exist{f'; {hint}' if hint else ''}.") from None
-    except OSError as error:
-        raise InputError(f"{what} {path} cannot be read ({error.strerror or error}).") from None
+    content = read_bytes(path, what, hint)
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = content.decode(encoding)
@@ -95,11 +214,29 @@ def require_space(folder: Path, needed: int, purpose: str, advice: str) -> None:
 
 @contextmanager
 def wrap_disk_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError, such as that of a full or read-only disk, into an InputError that names `path`."""
+    """Turn an OSError, such as that of a full or read-only disk, into an InputError that names `path`.
+
+    Libraries report a full disk by errors of their own, which Python remembers the OSError behind.
+    """
     try:
         yield
-    except OSError as error:
+    except InputError:
+        raise
+    except Exception as error:
+        cause = error if isinstance(error, OSError) else _disk_error_behind(error)
+        if cause is None:
+            raise
         raise InputError(
-            f"{path} could not be written ({error.strerror or error}); nothing that was finished before is "
+            f"{path} could not be written ({cause.strerror or cause}); nothing that was finished before is "
             "lost: solve the problem and run the same command again."
         ) from error
+
+
+def _disk_error_behind(error: BaseException) -> OSError | None:
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            return error
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return None

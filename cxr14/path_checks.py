@@ -6,7 +6,9 @@ The settings say which paths are read and which are written, by the types `Input
 
 import dataclasses
 import os
+import stat
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +21,8 @@ class PathRole:
 
     is_output: bool
     is_folder: bool = False
+    beside: tuple[str, ...] = ()
+    """Endings, in place of its own, of the files that are written beside an output file."""
 
 
 InputPath = Annotated[Path, PathRole(is_output=False)]
@@ -30,29 +34,47 @@ def check_paths(settings: object) -> None:
     """Check the paths of a settings dataclass.
 
     Raises:
-        InputError: an output is an input, by its real path; or it cannot be written: a folder in place of a
-        file
-            or the other way round, a folder without permission, a name that is too long.
+        InputError: an output is an input or another output, by its real path; it cannot be written: a folder
+            in place of a file or the other way round, a folder without permission, a name that is too long;
+            or an input is a named pipe or a device, which has no end.
     """
-    inputs: dict[Path, str] = {}
-    outputs: dict[str, tuple[Path, PathRole]] = {}
-    for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
-        value, role = getattr(settings, name), _role(hint)
-        if value is None or role is None:
-            continue
-        for path in value if isinstance(value, tuple) else (value,):
-            if role.is_output:
-                outputs[name.upper()] = (path, role)
-            else:
-                inputs[_real(path, name.upper())] = name.upper()
-    for name, (path, role) in outputs.items():
-        same = inputs.get(_real(path, name))
-        if same and not role.is_folder:
+    known: dict[Path, str] = {}
+    for name, path, role in _paths(settings):
+        if not role.is_output:
+            _require_finite(name, path)
+            known[_real(path, name)] = name
+    for name, path, role in _paths(settings):
+        if role.is_output:
+            _require_writable(name, path, role)
+    for name, path in output_files(settings):
+        real = _real(path, name)
+        if real in known:
             raise InputError(
-                f"{name} and {same} are the same file, {path}, which would be overwritten; give {name} "
-                "another name."
+                f"{name} and {known[real]} are the same file, {path}, which would be overwritten; give "
+                f"{name} another name."
             )
-        _require_writable(name, path, role)
+        known[real] = name
+
+
+def output_files(settings: object) -> list[tuple[str, Path]]:
+    """Return the output files of a settings dataclass, each with the name of its setting.
+
+    Among them are the files that are written beside one.
+    """
+    return [
+        (name, file)
+        for name, path, role in _paths(settings)
+        if role.is_output and not role.is_folder
+        for file in (path, *map(path.with_suffix, role.beside))
+    ]
+
+
+def _paths(settings: object) -> Iterator[tuple[str, Path, PathRole]]:
+    for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
+        role, value = _role(hint), getattr(settings, name)
+        if role is not None and value is not None:
+            for path in value if isinstance(value, tuple) else (value,):
+                yield name.upper(), path, role
 
 
 def _role(hint: object) -> PathRole | None:
@@ -70,10 +92,21 @@ def _real(path: Path, name: str) -> Path:
         raise InputError(f"{name} = {str(path)!r} is no usable path ({error}).") from None
 
 
+def _require_finite(name: str, path: Path) -> None:
+    try:
+        kind = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # whoever reads it says what is missing
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind)):
+        raise InputError(f"{name} = {path} is a named pipe or a device; a file or a folder is expected.")
+
+
 def _require_writable(name: str, path: Path, role: PathRole) -> None:
     try:
         if path.is_dir() and not role.is_folder:
             raise InputError(f"{name} = {path} is a folder; the name of a file is expected.")
+        if path.exists() and not path.is_file() and not role.is_folder:
+            raise InputError(f"{name} = {path} is a named pipe or a device; the name of a file is expected.")
         if path.exists() and not path.is_dir() and role.is_folder:
             raise InputError(f"{name} = {path} is a file; a folder is expected.")
         folder = path if path.is_dir() else path.parent

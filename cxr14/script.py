@@ -8,22 +8,27 @@ No torch is imported here, so ``--help`` and a wrong flag are answered at once.
 """
 
 import dataclasses
-import math
+import io
+import os
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-import tyro
-from typeguard import TypeCheckError, check_type
-
+from cxr14.console import robust_console
 from cxr14.errors import InputError, exit_on_input_error
-from cxr14.path_checks import check_paths
+from cxr14.files import exclusive
+from cxr14.path_checks import check_paths, output_files
+
+LARGEST = 2**31 - 1
+"""Largest number of a setting that has no limit of its own; sums and products of two fit 64 bits."""
 
 _ABOVE_ZERO = 1e-12
+_FLAG = re.compile(r"--[\w-]+")
 
 
 @dataclass(frozen=True)
@@ -31,15 +36,17 @@ class Range:
     """The numbers that a setting may take, both ends included."""
 
     least: float
-    most: float = math.inf
+    most: float = LARGEST
 
     def __str__(self) -> str:
         least = "above 0" if self.least == _ABOVE_ZERO else f"{self.least} or more"
-        return least if self.most == math.inf else f"{least}, at most {self.most}"
+        return least if self.most == LARGEST else f"{least}, at most {self.most}"
 
 
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
+Processes = Annotated[int, Range(0, 512)]
+ImageSide = Annotated[int, Range(32, 4096)]
 PositiveFloat = Annotated[float, Range(_ABOVE_ZERO)]
 NonNegativeFloat = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]
@@ -50,8 +57,8 @@ PositiveFraction = Annotated[float, Range(_ABOVE_ZERO, 1)]
 class ScriptSettings:
     """The base of all settings."""
 
-    folder: Annotated[Path, tyro.conf.Suppress] = field(init=False, repr=False, default=Path())
-    """Folder of the script, filled by `read_settings`."""
+    folder = Path()
+    """Folder of the script, filled by `read_settings`; without a type, so that it is no setting."""
 
 
 Settings = TypeVar("Settings", bound=ScriptSettings)
@@ -61,13 +68,21 @@ Settings = TypeVar("Settings", bound=ScriptSettings)
 def run(
     kind: type[Settings], script: Mapping[str, object], argv: Sequence[str] | None = None
 ) -> Iterator[Settings]:
-    """Yield the settings of a script; an InputError inside the block is one line on stderr, exit status 2.
+    """Yield the settings of a script, and guard its work.
+
+    Inside the block an InputError, an error of the operating system and Ctrl-C are one line on stderr
+    (`exit_on_input_error`), streams and signals are those of `robust_console`, and no other process can write
+    the same output files.
 
     Args:
         kind, script, argv: as in `read_settings`.
     """
-    with exit_on_input_error():
-        yield read_settings(kind, script, argv)
+    with robust_console(), exit_on_input_error(), ExitStack() as locks:
+        settings = read_settings(kind, script, argv)
+        if os.environ.get("RANK", "0") == "0":  # torchrun's processes write as one
+            for name, path in output_files(settings):
+                locks.enter_context(exclusive(path, name))
+        yield settings
 
 
 def read_settings(
@@ -108,7 +123,7 @@ def read_settings(
         for name, value in constants.items()
     }
     description = str(script.get("__doc__") or "")
-    settings = tyro.cli(kind, default=kind(**values), args=argv, description=description)
+    settings = _parse(kind, kind(**values), argv, description)
     settings.folder = folder
     check_ranges(settings)
     check_paths(settings)
@@ -124,6 +139,34 @@ def _require_own_clone(folder: Path) -> None:
                 f"this script belongs to the clone {parent}, but the active environment runs the code of "
                 f"{Path(__file__).resolve().parent.parent}: run 'source {parent / 'setup.sh'}' first."
             )
+
+
+def _parse(kind: type[Settings], default: Settings, argv: Sequence[str] | None, description: str) -> Settings:
+    import tyro  # slow to import; Ctrl-C is handled by now
+
+    box = io.StringIO()
+    try:
+        with redirect_stderr(box):
+            return tyro.cli(kind, default=default, args=argv, description=description)
+    except SystemExit as ended:
+        if ended.code in (None, 0):  # --help
+            raise
+    raise InputError(f"{_sentence(box.getvalue())}; --help lists all.")
+
+
+def _sentence(box: str) -> str:
+    """Return tyro's message without the frame around it and without the help text below it."""
+    parts: list[list[str]] = [[]]
+    lines = [line for line in box.splitlines() if line.strip()]
+    for line in lines[1:] or lines:  # the first line is a title, which repeats the message
+        text = line.strip("│╰╯ ")
+        if text.strip("─-"):
+            parts[-1].append(text)
+        else:
+            parts.append([])
+    message, *others = (" ".join(part) for part in parts if part)
+    similar = [flag for text in others if text.startswith("Perhaps") for flag in _FLAG.findall(text)]
+    return message.rstrip(".") + (f"; similar is {', '.join(similar)}" if similar else "")
 
 
 def check_ranges(settings: object) -> None:
@@ -151,6 +194,8 @@ def _as_plain(value: object) -> object:
 
 
 def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
+    from typeguard import TypeCheckError, check_type  # slow to import; Ctrl-C is handled by now
+
     if isinstance(value, str) and _accepts(hint, Path):
         return (folder / value).resolve()
     if isinstance(value, list | tuple) and typing.get_origin(hint) is tuple:

@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cxr14.findings import FINDINGS
-from cxr14.path_checks import InputPath, OutputFile, OutputFolder
+from cxr14.path_checks import InputPath, OutputFolder, PathRole
 from cxr14.script import (
     Fraction,
+    ImageSide,
     NonNegativeFloat,
     NonNegativeInt,
     PositiveFloat,
     PositiveFraction,
     PositiveInt,
+    Processes,
     Range,
     ScriptSettings,
 )
@@ -33,6 +35,9 @@ SEVERAL = "several"
 RESAMPLES = 1000
 """Bootstrap resamples behind a confidence interval."""
 
+LOG, SNAPSHOT, PREVIOUS_SNAPSHOT = BESIDE_CHECKPOINT = (".log.csv", ".last.pth", ".last.before.pth")
+"""Endings, in place of its own, of the files that a training writes beside its checkpoint."""
+
 Method = Literal["layer-cam", "grad-cam"]
 Rule = Literal["youden", "f1", "sensitivity"]
 
@@ -45,7 +50,7 @@ class ComputeSettings(ScriptSettings):
     """Radiographs in one step."""
     device: str = "auto"
     """auto, cpu, cuda, cuda:1 or mps; auto takes an accelerator where there is one."""
-    threads: NonNegativeInt = 0
+    threads: Processes = 0
     """CPU threads of torch; 0: OMP_NUM_THREADS where it is set, otherwise all cores."""
 
 
@@ -55,7 +60,7 @@ class ReadSettings(ComputeSettings):
 
     data_dir: InputPath
     """Folder of the radiographs that the image lists name."""
-    num_workers: NonNegativeInt = 2
+    num_workers: Processes = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
 
 
@@ -74,7 +79,7 @@ class RunSettings(ReadSettings):
 class LoopSettings(RunSettings):
     """Every training, with or without a teacher."""
 
-    ckpt_path: OutputFile
+    ckpt_path: Annotated[Path, PathRole(is_output=True, beside=BESIDE_CHECKPOINT)]
     """Checkpoint of the best epoch, which training writes."""
     train_image_list: InputPath
     """Image list to train on: one line a radiograph, its name and 14 labels."""
@@ -100,7 +105,7 @@ class LoopSettings(RunSettings):
     mixup: NonNegativeFloat = 0.0
     """Blend each radiograph of a batch, and its labels, with another one: the alpha of mixup's Beta
     distribution; 0: no blends."""
-    image_size: Annotated[int, Range(32)] = 224
+    image_size: ImageSide = 224
     """Side of the square input of the network, in pixels."""
     pretrained: bool = True
     """Start from the published ImageNet-1k weights; --no-pretrained starts from random ones."""
@@ -228,7 +233,7 @@ class TaughtTestSettings(TestSettings):
 class ParaTestSettings(ScriptSettings):
     """Parameters, MACs and latency of one network."""
 
-    image_size: Annotated[int, Range(32)] = 224
+    image_size: ImageSide = 224
     """Side of the square input of the network, in pixels."""
 
 
@@ -238,7 +243,7 @@ class CompareSettings(ScriptSettings):
 
     results_dir: OutputFolder
     """Folder below which the test scripts left their predictions; the report is written into it."""
-    resamples: Annotated[int, Range(20)] = RESAMPLES
+    resamples: Annotated[int, Range(20, 1_000_000)] = RESAMPLES
     """Bootstrap resamples of the patients; with fewer than 600 no adjusted p-value of a finding can fall
     below 0.05."""
     seed: NonNegativeInt = 0

@@ -27,7 +27,7 @@ from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 from cxr14.models import published, zoo
-from cxr14.settings import ROOT
+from cxr14.settings import LOG, ROOT, SNAPSHOT
 
 FORMAT = 2
 """Increases when an older version could not read a newer file correctly."""
@@ -119,12 +119,12 @@ def hash_weights(weights: Mapping[str, Tensor]) -> str:
 
 def log_path(checkpoint: Path) -> Path:
     """Return the CSV log of the training that writes `checkpoint`: model1.pth -> model1.log.csv."""
-    return checkpoint.with_suffix(".log.csv")
+    return checkpoint.with_suffix(LOG)
 
 
 def snapshot_path(checkpoint: Path) -> Path:
     """Return the last snapshot of the training that writes `checkpoint`: model1.pth -> model1.last.pth."""
-    return checkpoint.with_suffix(".last.pth")
+    return checkpoint.with_suffix(SNAPSHOT)
 
 
 def save(
@@ -154,8 +154,9 @@ def save(
         # Cloned, because torch.save writes the whole storage of a view.
         "weights": {name: tensor.detach().cpu().clone() for name, tensor in model_state.items()},
     }
-    with atomic_write(Path(path)) as temporary:
-        torch.save(content, temporary)
+    # Given a path, torch.save would not say that the disk is full.
+    with atomic_write(Path(path)) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)
 
 
 def read(path: Path) -> Checkpoint:

@@ -21,6 +21,7 @@ from cxr14.settings import LoopSettings
 from cxr14.training import log, snapshot
 from cxr14.training.data import Data
 from cxr14.training.losses import binary_cross_entropy
+from cxr14.training.snapshot import Progress
 from cxr14.training.train_step import TrainStep
 
 # A GPU runs asynchronously, and reading a loss waits for it, so losses are read once in so many steps.
@@ -35,26 +36,6 @@ _IDENTITY_NAMES = {
     "train": "the training list",
     "val": "the validation list",
 }
-
-
-@dataclass
-class Progress:
-    """The progress of a training, in plain values, as a snapshot stores it."""
-
-    epoch: int = 0
-    """Completed epochs."""
-    batch: int = 0
-    """Completed batches of the current epoch."""
-    seen: int = 0
-    """Radiographs in these batches."""
-    loss_sum: float = 0.0
-    """Sum of the losses of these radiographs."""
-    best_epoch: int = 0
-    """Epoch with the best validation AUROC, counted from 1; 0 before the first validation."""
-    best_auroc: float = math.nan
-    """Its mean validation AUROC."""
-    history: list[dict[str, Any]] = field(default_factory=list)
-    """The rows of the CSV log, one per epoch."""
 
 
 @dataclass
@@ -121,14 +102,15 @@ class TrainingLoop:
         """Restore the last snapshot of this training.
 
         Raises:
-            InputError: there is none, or it is of another training.
+            InputError: there is none, it is damaged or dangerous, or of another training.
         """
         state = snapshot.load(self.settings.ckpt_path)
-        self._require_same_identity(state["identity"])
-        self.progress = Progress(**state["progress"])
-        if not self.group.is_main:
-            self.progress.loss_sum, self.progress.seen = 0.0, 0  # the main process has the sums of all
-        self.train_step.load_state_dict(state["train_step"], self._completed_steps)
+        with snapshot.contents_checked(self.settings.ckpt_path):
+            self._require_same_identity(state["identity"])
+            self.progress = Progress.from_plain(state["progress"])
+            if not self.group.is_main:
+                self.progress.loss_sum, self.progress.seen = 0.0, 0  # the main process has the sums of all
+            self.train_step.load_state_dict(state["train_step"], self._completed_steps)
 
     def _require_same_identity(self, saved: Mapping[str, Any]) -> None:
         # The number of threads is absent on a GPU, and a training may move between GPU and CPU.

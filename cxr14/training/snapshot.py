@@ -1,23 +1,78 @@
 """Snapshots of a training, and the stop at SIGTERM or Ctrl-C."""
 
+import math
 import signal
+import typing
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
+from cxr14.models import published
 from cxr14.models.checkpoint import snapshot_path
+from cxr14.settings import PREVIOUS_SNAPSHOT
+
+_PARTS = {"identity": dict, "progress": dict, "train_step": dict}
+_WRONG_FORM = (
+    AssertionError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeCheckError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass
+class Progress:
+    """The progress of a training, in plain values, as a snapshot stores it."""
+
+    epoch: int = 0
+    """Completed epochs."""
+    batch: int = 0
+    """Completed batches of the current epoch."""
+    seen: int = 0
+    """Radiographs in these batches."""
+    loss_sum: float = 0.0
+    """Sum of the losses of these radiographs."""
+    best_epoch: int = 0
+    """Epoch with the best validation AUROC, counted from 1; 0 before the first validation."""
+    best_auroc: float = math.nan
+    """Its mean validation AUROC."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """The rows of the CSV log, one per epoch."""
+
+    @classmethod
+    def from_plain(cls, values: dict[str, Any]) -> "Progress":
+        """Return the progress that `dataclasses.asdict` turned into plain values.
+
+        Raises:
+            TypeError, TypeCheckError: a value is missing, unknown or of the wrong type.
+        """
+        progress = cls(**values)
+        for name, kind in typing.get_type_hints(cls).items():
+            check_type(
+                getattr(progress, name), kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS
+            )
+        return progress
 
 
 def save(checkpoint: Path, state: dict[str, Any]) -> None:
-    """Save `state` (tensors in plain containers) as the last snapshot, and keep the previous one."""
-    last = snapshot_path(checkpoint)
-    with atomic_write(last, previous=_previous_path(last)) as temporary, temporary.open("wb") as file:
+    """Write `state` (tensors in plain containers) as the last snapshot, and keep the previous one.
+
+    Raises:
+        InputError: the disk is full, and the like; both snapshots stay as they are.
+    """
+    last, previous = snapshot_path(checkpoint), checkpoint.with_suffix(PREVIOUS_SNAPSHOT)
+    with atomic_write(last, previous=previous) as temporary, temporary.open("wb") as file:
         torch.save(state, file)
 
 
@@ -25,23 +80,39 @@ def load(checkpoint: Path) -> dict[str, Any]:
     """Return the last snapshot, or the previous one, with a message, where the last is damaged.
 
     Raises:
-        InputError: there is none, or both are damaged.
+        InputError: there is none, both are damaged, or the file is dangerous or something else.
     """
-    last = snapshot_path(checkpoint)
-    existing = [path for path in (last, _previous_path(last)) if path.exists()]
+    last, previous = snapshot_path(checkpoint), checkpoint.with_suffix(PREVIOUS_SNAPSHOT)
+    existing = [path for path in (last, previous) if path.exists()]
     if not existing:
         raise InputError(f"there is nothing to resume: {last} does not exist; start without --resume.")
     for path in existing:
         if _is_intact(path):
-            return torch.load(path, map_location="cpu", weights_only=True)
+            state = published.read_file(path)
+            if not isinstance(state, dict) or {name: type(part) for name, part in state.items()} != _PARTS:
+                raise _not_a_snapshot(path)
+            return state
         print(f"{path} is damaged; trying the snapshot before it.")
     raise InputError(
         f"{last.name} in {last.parent} and the snapshot before it are damaged; start without --resume."
     )
 
 
-def _previous_path(last: Path) -> Path:
-    return last.with_suffix(".before.pth")
+@contextmanager
+def contents_checked(checkpoint: Path) -> Iterator[None]:
+    """Turn the errors of restoring a state of the wrong form into an InputError.
+
+    Raises:
+        InputError: the block raised such an error.
+    """
+    try:
+        yield
+    except _WRONG_FORM as error:
+        raise _not_a_snapshot(snapshot_path(checkpoint)) from error
+
+
+def _not_a_snapshot(path: Path) -> InputError:
+    return InputError(f"{path} is not the snapshot of a training; delete it and start without --resume.")
 
 
 def _is_intact(path: Path) -> bool:
