@@ -4,6 +4,7 @@ import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -81,8 +82,8 @@ def test_interrupted_save_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "model1.pth"
     checkpoint.save(path, {"weight": torch.zeros(1)}, about())
 
-    def interrupt(content: object, file: Path) -> None:
-        Path(file).write_bytes(b"half")
+    def interrupt(content: object, file: BinaryIO) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", interrupt)
