@@ -1,4 +1,4 @@
-"""Standard streams and Ctrl-C of a script: neither a closed pipe nor an old terminal ends its work."""
+"""Standard streams and Ctrl-C of a script, made safe for long work."""
 
 import codecs
 import os
