@@ -25,6 +25,8 @@ _BESIDE_THE_WINGS = (
     "script",
     "path_checks",
     "errors",
+    "console",
+    "console",
     "files",
 )
 
