@@ -26,7 +26,6 @@ _BESIDE_THE_WINGS = (
     "path_checks",
     "errors",
     "console",
-    "console",
     "files",
 )
 
