@@ -28,7 +28,7 @@ class ImageList:
     Attributes:
         path: the file it was read from.
         names: N file names.
-        labels: (N, 14) uint8, 1 where the finding was noted, in the order of ``labels.FINDINGS``.
+        labels: (N, 14) uint8, 1 where the finding was noted, in the order of `findings.FINDINGS`.
     """
 
     path: Path

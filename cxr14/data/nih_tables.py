@@ -43,7 +43,7 @@ def read_table(path: Path) -> dict[str, np.ndarray]:
     """Read ``Data_Entry_2017.csv``, NIH's table of findings.
 
     Returns:
-        File name -> (14,) uint8 in the order of ``labels.FINDINGS``.
+        File name -> (14,) uint8 in the order of `findings.FINDINGS`.
 
     Raises:
         InputError: it lacks a column, names a finding that is none of the 14, or has a radiograph twice.

@@ -90,9 +90,14 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def with_batchnorm(tmp_path_factory):
+def batchnorm_folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("batchnorm")
+
+
+@pytest.fixture(scope="module")
+def with_batchnorm(batchnorm_folder):
     """Results of two processes that train with BatchNorm and dropout."""
-    return train_in_processes(2, tmp_path_factory.mktemp("batchnorm"), exact=False)
+    return train_in_processes(2, batchnorm_folder, exact=False)
 
 
 def test_both_processes_have_equal_weights(results):
@@ -150,6 +155,12 @@ def test_processes_drop_different_units(with_batchnorm):
     first, second = (result["dropout"] for result in with_batchnorm)
     assert len(first) == len(second) > 0
     assert not all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+def test_snapshot_of_two_processes_is_not_resumed_by_one(with_batchnorm, batchnorm_folder):
+    training = toy_training(toy_settings(batchnorm_folder / "2"))
+    with pytest.raises(InputError, match="written by 2 processes; resume it with as many"):
+        training.resume()
 
 
 @pytest.mark.parametrize(

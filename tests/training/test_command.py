@@ -1,6 +1,7 @@
 """The entry points of the train scripts: starts, teachers, provenance, and the checks of a resumption."""
 
 import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,11 @@ from cxr14.data.provenance import Provenance, of_lists
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
+from cxr14.runtime import threads
+from cxr14.runtime.distributed import ProcessGroup
 from cxr14.script import read_settings
 from cxr14.settings import ROOT, STUDENT, DistillAllSettings, DistillSettings, TrainSettings
+from cxr14.training import command
 from cxr14.training.command import distill, train
 
 
@@ -144,9 +148,67 @@ def test_deterministic_training_repeats_its_weights(constants):
     assert len(hashes) == 1
 
 
+@pytest.fixture
+def numbers_of_threads():
+    """Let a test change the number of torch's threads."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_resume_with_another_number_of_threads_raises_input_error(constants, numbers_of_threads):
+    """It determines the order of sums, and so the weights."""
+    run_train(constants, THREADS=1)
+    with pytest.raises(InputError, match=r"another training.*threads: 1, now 2"):
+        run_train(constants, THREADS=2, RESUME=True)
+
+
+@pytest.mark.skipif(threads.cpu_times() is None, reason="the system does not tell its processor times")
+def test_training_on_a_busy_machine_prints_a_warning(constants, numbers_of_threads, monkeypatch, capfd):
+    monkeypatch.setattr(threads, "BUSY_SHARE", -1)
+    monkeypatch.setattr(threads, "_FIRST_INTERVAL", 0.001)
+    run_train(constants, THREADS=2)
+    assert "With --threads 1" in capfd.readouterr().err
+
+
+class FirstStep(Exception):
+    """The first training step has begun."""
+
+
+def test_processes_start_from_the_same_weights_and_draw_different_dropout(constants, monkeypatch):
+    def weights_and_seed(rank):
+        group = ProcessGroup(torch.device("cpu"), rank)
+        monkeypatch.setattr(command, "process_group", lambda _: nullcontext(group))
+        found = []
+
+        def stop(model, _images):
+            found.extend([model[0].weight.detach().clone(), torch.initial_seed()])
+            raise FirstStep
+
+        def build(**how):
+            model = build_small(**how)
+            model.register_forward_pre_hook(stop)
+            return model
+
+        with pytest.raises(FirstStep):
+            train(build, read_settings(TrainSettings, constants, []))
+        return found
+
+    (first, first_seed), (second, second_seed) = weights_and_seed(0), weights_and_seed(1)
+    assert torch.equal(first, second)
+    assert first_seed != second_seed
+
+
+def test_batch_smaller_than_the_number_of_processes_is_refused_at_the_start(constants, monkeypatch):
+    group = ProcessGroup(torch.device("cpu"), world_size=2)
+    monkeypatch.setattr(command, "process_group", lambda _: nullcontext(group))
+    with pytest.raises(InputError, match="BATCH_SIZE = 1 is less than the 2 processes"):
+        run_train(constants, BATCH_SIZE=1)
+
+
 def test_checkpoint_carries_the_patients_of_lists_and_start(constants, tmp_path):
-    stranger = Provenance(train=np.array([17], np.uint64), val=np.array([19], np.uint64))
-    save_small(tmp_path / "start.pth", provenance=stranger)
+    others = Provenance(train=np.array([17], np.uint64), val=np.array([19], np.uint64))
+    save_small(tmp_path / "start.pth", provenance=others)
     provenance = run_train(constants, INIT_CHECKPOINT=str(tmp_path / "start.pth")).provenance
     train_list, val_list = (read_list(tmp_path / "labels" / f"{name}_list.txt") for name in ("train", "val"))
     assert 17 in provenance.train and 19 in provenance.val
@@ -191,9 +253,13 @@ def test_teacher_trained_again_between_two_halves_raises_input_error(constants, 
 @pytest.mark.slow
 def test_distillation_inherits_the_teachers_patients_and_compares_them(constants, tmp_path):
     val = read_list(tmp_path / "labels" / "val_list.txt")
-    stranger = Provenance(train=np.array([17], np.uint64))
-    save_network(tmp_path / "teacher.pth", provenance=stranger)
-    assert 17 in run_distill(constants, tmp_path / "teacher.pth").provenance.train
+    others = Provenance(train=np.array([17], np.uint64), unknown=("model.pth.tar",))
+    save_network(tmp_path / "teacher.pth", provenance=others)
+    with pytest.raises(InputError, match=r"model\.pth\.tar.*ALLOW_UNKNOWN_ORIGIN"):
+        run_distill(constants, tmp_path / "teacher.pth")
+    student = run_distill(constants, tmp_path / "teacher.pth", ALLOW_UNKNOWN_ORIGIN=True).provenance
+    assert 17 in student.train
+    assert student.unknown == ("model.pth.tar",)
     save_network(tmp_path / "teacher.pth", provenance=of_lists(val, val))
     with pytest.raises(InputError, match="were used to train"):
         run_distill(constants, tmp_path / "teacher.pth")

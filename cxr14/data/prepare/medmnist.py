@@ -10,10 +10,9 @@ from typing import IO
 import numpy as np
 
 from cxr14.data.prepare.sources import Payload
+from cxr14.data.splits import SIDES
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
-
-_SIDES = ("train", "val", "test")
 
 
 class MedMnist:
@@ -37,7 +36,7 @@ class MedMnist:
         self.labels: dict[str, np.ndarray] = {}
         self.split: dict[str, list[str]] = {}
         with self._opened() as file:
-            for side in _SIDES:
+            for side in SIDES:
                 with file.open(f"{side}_images.npy") as stream:
                     count, height, width = _shape_of_images(stream)
                 with file.open(f"{side}_labels.npy") as stream:
