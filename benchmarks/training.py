@@ -1,14 +1,14 @@
-"""How near the training loop comes to the bare network, and how far it leaves the usual loop behind.
+"""Speed of the training loop, against the bare network and against the study's loop.
 
     python -m benchmarks.training                               # about 15 minutes on 2 cores
     python -m benchmarks.training --networks 1-EEEA-Net-C2
     python -m benchmarks.training --batch-size 512              # on a GPU
 
-Contestants:
+What is compared:
   bare      forward, loss, backward and optimiser on one resident batch, as fast as the network allows;
   loop      the real loop over the packed store: crops, flips, bar, losses read; validation aside;
   usual     the study's loop: 1024 px PNG through PIL and torchvision with 4 workers, float32, contiguous;
-  compiled  the bare step of a network that torch.compile has seen;
+  compiled  the bare step of a network compiled by torch.compile;
 and for the distillation the student's bare step, the teacher's forward, and the loop with both.
 
 A shared machine is now faster, now slower. So the others take their steps between the loop's own, and a ratio

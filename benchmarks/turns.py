@@ -1,4 +1,4 @@
-"""Steps by turns with those of a training: what is compared meets the same machine, be it fast or slow."""
+"""Steps of a training and of what it is compared with, in turns: a slow moment of the machine slows both."""
 
 import itertools
 import time

@@ -156,7 +156,7 @@ def rewrite_list(folder, change):
         (lambda folder: (folder / "labels" / "val_list.txt").unlink(), "does not exist"),
         (
             lambda folder: shutil.copy(folder / "labels/train_list.txt", folder / "labels/val_list.txt"),
-            "patients stand in both",
+            "patients are in both",
         ),
     ],
     ids=[

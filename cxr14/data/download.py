@@ -48,10 +48,10 @@ and run prepare.py:
 
 
 def download(settings: DownloadSettings) -> None:
-    """Download what the settings name, or what is missing of it: what download.py does.
+    """Download what is missing of the archives and tables: what download.py does.
 
     Raises:
-        InputError: something cannot be had; how to get it by hand is printed.
+        InputError: a file cannot be downloaded; how to get it by hand is printed.
     """
     numbers = numbers_of(settings.archives)
     try:
@@ -62,11 +62,11 @@ def download(settings: DownloadSettings) -> None:
     except InputError:
         print(_BY_HAND.format(folder=settings.out))
         raise
-    print(f"All is in {settings.out}; next: python prepare.py --source {settings.out}")
+    print(f"Everything is in {settings.out}; next: python prepare.py --source {settings.out}")
 
 
 def numbers_of(archives: str) -> list[int]:
-    """Read which archives are wanted.
+    """Return the numbers of the archives that a setting names.
 
     Args:
         archives: "all", or numbers from 1 to 12 with commas between them.
@@ -81,7 +81,7 @@ def numbers_of(archives: str) -> list[int]:
         return sorted({known[word.strip()] for word in words})
     except KeyError as error:
         raise InputError(
-            f"--archives {archives}: there is no archive {error.args[0]!r}; say all, or numbers from 1 to "
+            f"--archives {archives}: there is no archive {error.args[0]!r}; give all, or numbers from 1 to "
             f"{count} such as 1,2."
         ) from None
 
@@ -90,7 +90,7 @@ def from_nih(archives: Sequence[RemoteFile], folder: Path) -> None:
     """Fetch archives from NIH, and the documents, to which NIH gives no lasting links, from the hub.
 
     Raises:
-        InputError: the disk is too small, or something cannot be had.
+        InputError: the disk is too small, or a file cannot be downloaded.
     """
     _require_space(folder, sum(missing_bytes(archive, folder) for archive in archives))
     for archive in archives:
@@ -106,7 +106,7 @@ def from_hub(files: Sequence[str], folder: Path) -> None:
         folder: receives them under the same paths.
 
     Raises:
-        InputError: the disk is too small, or something cannot be had.
+        InputError: the disk is too small, or a file cannot be downloaded.
     """
     planned = [_from_hub(file, folder, dry_run=True) for file in files]
     _require_space(folder, sum(file.file_size for file in planned if file.will_download))
@@ -117,10 +117,10 @@ def from_hub(files: Sequence[str], folder: Path) -> None:
 def _from_hub(file: str, folder: Path, dry_run: bool = False) -> str | DryRunFileInfo:
     try:
         return hf_hub_download(HUB_REPOSITORY, file, repo_type="dataset", local_dir=folder, dry_run=dry_run)
-    except Exception as error:  # the client passes on the errors of the libraries that it stands on
+    except Exception as error:  # the client passes on the errors of the libraries that it uses
         raise InputError(
-            f"{file} could not be had from {HUB_REPOSITORY} on the Hugging Face hub "
-            f"({str(error).strip().splitlines()[0]}); the same command goes on with what is missing."
+            f"{file} could not be downloaded from {HUB_REPOSITORY} on the Hugging Face hub "
+            f"({str(error).strip().splitlines()[0]}); the same command resumes."
         ) from error
 
 

@@ -17,13 +17,13 @@ from cxr14.files import wrap_disk_errors
 
 _CHUNK = 1 << 20
 _TIMEOUT = 30  # seconds without a byte
-_PATIENCE = 5  # attempts in a row that bring nothing new
+_MOST_FAILURES = 5  # attempts in a row without a new byte
 _USER_AGENT = "cxr14"
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError)
 
 
 class RemoteFile(NamedTuple):
-    """A file that somebody publishes."""
+    """A published file."""
 
     name: str
     url: str
@@ -32,17 +32,17 @@ class RemoteFile(NamedTuple):
 
 
 def fetch(file: RemoteFile, folder: Path, pause: float = 2.0) -> Path:
-    """Bring a file into a folder, or what is missing of it.
+    """Download a file into a folder, or the part of it that is missing.
 
-    Until it is whole and checked it is called ``<name>.part``; a later call goes on with that.
+    Until it is complete and checked, the file is called ``<name>.part``; a later call resumes it.
 
     Args:
-        file: what to bring, with its size and MD5 as published.
-        folder: where to; made when it is missing.
+        file: the file, with its size and MD5 as published.
+        folder: where to put it; it is made if it is missing.
         pause: seconds before the second attempt, doubled for each further one.
 
     Raises:
-        InputError: the server does not give the file or gives other bytes than were published, or the disk is
+        InputError: the server does not send the file or sends other bytes than were published, or the disk is
             full.
     """
     path = folder / file.name
@@ -57,11 +57,11 @@ def fetch(file: RemoteFile, folder: Path, pause: float = 2.0) -> Path:
                 part.replace(path)
                 return path
             part.unlink()
-    raise InputError(f"{file.url} gives other bytes than were published as {file.name}; its MD5 differs.")
+    raise InputError(f"{file.url} sent other bytes than were published as {file.name}: the MD5 differs.")
 
 
 def missing_bytes(file: RemoteFile, folder: Path) -> int:
-    """Tell how much of a file is not in the folder yet."""
+    """Return how many bytes of a file are not in the folder yet."""
     path = folder / file.name
     return 0 if _size(path) == file.bytes else file.bytes - _size(_part(path))
 
@@ -70,8 +70,8 @@ def _complete(file: RemoteFile, part: Path, pause: float) -> None:
     failures, reason = 0, "the connection ended"
     with tqdm(total=file.bytes, desc=file.name, unit="B", unit_scale=True) as bar:
         while (have := _size(part)) < file.bytes:
-            if failures == _PATIENCE:
-                raise InputError(f"{file.url} gives no more after {have} of {file.bytes} bytes ({reason}).")
+            if failures == _MOST_FAILURES:
+                raise InputError(f"{file.url} sent {have} of {file.bytes} bytes and then no more ({reason}).")
             if failures:
                 time.sleep(pause * 2 ** (failures - 1))
             try:
@@ -80,7 +80,7 @@ def _complete(file: RemoteFile, part: Path, pause: float) -> None:
                 if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                     part.unlink()
                 elif error.code < http.HTTPStatus.INTERNAL_SERVER_ERROR:  # asking again changes nothing
-                    raise InputError(f"{file.url} is not given out ({error}).") from None
+                    raise InputError(f"{file.url} cannot be downloaded ({error}).") from None
                 reason = str(error)
             except _BROKEN as error:
                 reason = str(error)
@@ -92,8 +92,8 @@ def _append(file: RemoteFile, part: Path, have: int, bar: tqdm) -> None:
     with urllib.request.urlopen(
         urllib.request.Request(file.url, headers=headers), timeout=_TIMEOUT
     ) as answer:
-        goes_on = answer.status == http.HTTPStatus.PARTIAL_CONTENT
-        with part.open("ab" if goes_on else "wb") as out:
+        is_partial = answer.status == http.HTTPStatus.PARTIAL_CONTENT
+        with part.open("ab" if is_partial else "wb") as out:
             bar.n = out.tell()
             while out.tell() <= file.bytes and (chunk := answer.read(_CHUNK)):
                 out.write(chunk)

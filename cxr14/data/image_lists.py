@@ -64,11 +64,11 @@ class ImageList:
 
 
 def patient_of(name: str) -> str:
-    """Return whose radiograph a file name says it is.
+    """Return the patient that a file name identifies.
 
     Args:
         name: ``00000061_012.png`` gives "00000061", ``synthetic_00000003_001.png`` "synthetic_00000003". A
-            name without patient and follow-up number stands for a patient of its own.
+            name without patient and follow-up number counts as a patient of its own.
     """
     match = _NIH_NAME.fullmatch(name)
     return match["patient"] if match else name
@@ -101,10 +101,10 @@ def read_list(path: Path) -> ImageList:
 
 
 def write_list(path: Path, names: Sequence[str], labels: np.ndarray) -> None:
-    """Write an image list, aside and then renamed into place.
+    """Write an image list atomically.
 
     Args:
-        path: where; its folder is made when it is missing.
+        path: the file; its folder is made if it is missing.
         names: N file names without spaces.
         labels: (N, 14), 0 or 1.
     """
@@ -125,15 +125,15 @@ def require_disjoint(*image_lists: ImageList) -> None:
     silent = [one.path.name for one in image_lists if not any(map(_NIH_NAME.fullmatch, one.names))]
     if silent:
         print(
-            f"warning: the names in {', '.join(silent)} tell no patients, so whether one stands in another "
-            "list as well cannot be checked.",
+            f"warning: the names in {', '.join(silent)} do not identify patients, so it cannot be checked "
+            "whether a patient is in another list as well.",
             file=sys.stderr,
         )
     for a, b in combinations(image_lists, 2):
         both = sorted(set(a.patients) & set(b.patients))
         if both:
             raise InputError(
-                f"{len(both)} patients stand in both {a.path} and {b.path}, such as "
+                f"{len(both)} patients are in both {a.path} and {b.path}, such as "
                 f"{', '.join(both[:_SHOWN])}: split by patient, as ChestX-ray14/prepare.py does."
             )
 
@@ -153,14 +153,14 @@ def require_both_classes(image_list: ImageList) -> None:
 
 
 def require_images(image_list: ImageList, images: Container[str]) -> None:
-    """Make sure that every radiograph of the list is there.
+    """Check that every radiograph of the list can be read.
 
     Args:
         image_list: the list.
         images: the names that can be read, ``ImageSource.names``.
 
     Raises:
-        InputError: some are not; the sentence counts them and names the first three.
+        InputError: some are not; the message counts them and names the first three.
     """
     missing = [name for name in image_list.names if name not in images]
     if missing:

@@ -20,7 +20,7 @@ _TABLE, _TRAIN_VAL, _TEST = "Data_Entry_2017*.csv", "train_val_list*.txt", "test
 
 @dataclass(frozen=True)
 class Documents:
-    """Where the table and the lists lie; None for what was not found."""
+    """Paths of the table and the lists; None for what was not found."""
 
     table: Path | None
     train_val: Path | None
@@ -34,7 +34,7 @@ def find_documents(source: Path) -> Documents:
         source: the folder of the images or archives, or one archive.
 
     Raises:
-        InputError: two that could be meant lie at the same depth.
+        InputError: two files that match lie at the same depth.
     """
     return Documents(*(_nearest(source, pattern) for pattern in (_TABLE, _TRAIN_VAL, _TEST)))
 
@@ -92,13 +92,13 @@ def read_names(path: Path) -> list[str]:
 def _nearest(source: Path, pattern: str) -> Path | None:
     folders = [source] if source.is_dir() else []
     for folder in [*folders, source.parent]:
-        # Above the source only the folder itself is looked at, not all that lies in it.
+        # Above the source only the folder itself is searched, not its other subfolders.
         matching = folder.rglob(pattern) if folder == source else folder.glob(pattern)
         found = [path for path in matching if path.is_file()]
         nearest = [path for path in found if len(path.parts) == min(len(other.parts) for other in found)]
         if len(nearest) > 1:
             names = " and ".join(path.name for path in sorted(nearest))
-            raise InputError(f"{folder} holds {names}: leave the one that is meant.")
+            raise InputError(f"{folder} holds {names}: keep only one of them there.")
         if nearest:
             return nearest[0]
     return None

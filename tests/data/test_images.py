@@ -11,7 +11,7 @@ from PIL import Image
 
 from cxr14.data import images
 from cxr14.data.images import FolderImages, PackedImages, open_images
-from cxr14.data.prepare.store import GrowingStore
+from cxr14.data.prepare.store import StoreWriter
 from cxr14.data.store_files import STORE_INDEX, StoreEntry
 from cxr14.errors import InputError
 from tests.nih_folder import png, write_images
@@ -115,13 +115,13 @@ def both(tmp_path):
     write_images(tmp_path / "files", names)
     packed = tmp_path / "packed"
     packed.mkdir()
-    store = GrowingStore(packed, dict.fromkeys([*names, "d.png"], 1), 40)
+    store = StoreWriter(packed, dict.fromkeys([*names, "d.png"], 1), 40)
     with store.pixels.open("r+b") as file:
         file.seek(store.offset)
         for name in names:
             file.write(images.decode(tmp_path / "files" / name).tobytes())
     states = ["ok", "ok", "ok", "unreadable"]
-    store.note(
+    store.record(
         StoreEntry(row, name, 1, 40, 40, "L", state, "")
         for row, (name, state) in enumerate(zip(store.sizes, states, strict=True))
     )

@@ -153,7 +153,7 @@ def test_one_archive_is_a_source_and_its_folder_has_the_table(source, tmp_path):
     assert len(images.open_images(tmp_path / "images").names) == len(NAMES)
 
 
-def test_real_radiographs_whole(nih_mini, tmp_path):
+def test_all_real_radiographs_are_packed(nih_mini, tmp_path):
     ran = run_python(SCRIPT, "--source", nih_mini, "--out", tmp_path, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
     sides = read_lists(tmp_path)
@@ -167,7 +167,7 @@ def test_real_radiographs_whole(nih_mini, tmp_path):
     assert {(entry.width, entry.height) for entry in index} == {(256, 256)}
 
 
-def test_real_originals_are_reduced_and_two_are_told_to_be_in_colour(nih_mini, tmp_path):
+def test_real_originals_are_reduced_and_two_are_reported_as_colour(nih_mini, tmp_path):
     assert prepare(nih_mini / "originals", tmp_path, "--size", 256) == 0
     odd = [what for what in read_report(tmp_path).values() if what["what"] == "format"]
     assert len(odd) == 2 and all("RGBA" in line["detail"] and line["left_out"] == "no" for line in odd)
@@ -184,7 +184,7 @@ def test_chestmnist_goes_into_the_same_store(tmp_path, capsys):
     arrays["train_images"][3] = arrays["test_images"][0]  # whose copy it is nobody knows, so both stay
     np.savez_compressed(tmp_path / "chestmnist.npz", **arrays)
     assert prepare("nowhere", tmp_path, "--medmnist", tmp_path / "chestmnist.npz", "--size", 28) == 0
-    assert "tell no patients" in capsys.readouterr().err
+    assert "do not identify patients" in capsys.readouterr().err
     opened = images.open_images(tmp_path / "images")
     for side, image_list in read_lists(tmp_path).items():
         np.testing.assert_array_equal(image_list.labels, arrays[f"{side}_labels"])
@@ -270,7 +270,7 @@ def test_hidden_files_of_others_are_kept(source, tmp_path):
 # --- problems of single files ---
 
 
-def test_odd_files_are_told_and_the_lists_go_on_without_them(source, tmp_path, capsys):
+def test_unusable_files_are_reported_and_left_out_of_the_lists(source, tmp_path, capsys):
     folder = source / "images"
     content = {name: (folder / name).read_bytes() for name in NAMES}
     missing, cut, black, colour, unknown = NAMES[0], NAMES[2], NAMES[4], NAMES[6], "00000099_000.png"
@@ -369,7 +369,7 @@ def test_wrong_table_raises_input_error(source, tmp_path, refused, old, new, wor
 
 def test_two_tables_side_by_side_are_refused(source, tmp_path, refused):
     shutil.copy(source / "Data_Entry_2017.csv", source / "Data_Entry_2017_v2020.csv")
-    assert "leave the one that is meant" in refused(source, tmp_path / "out")
+    assert "keep only one of them there" in refused(source, tmp_path / "out")
 
 
 def test_two_files_of_one_name_raise_input_error(source, tmp_path, refused):
@@ -566,7 +566,7 @@ def rows_done(out):
     return len(journal.read_text().splitlines()) - 2 if journal.exists() else 0
 
 
-def test_ctrl_c_stops_in_one_sentence_and_all_its_processes_with_it(long_source, tmp_path):
+def test_ctrl_c_prints_one_line_and_ends_all_processes(long_source, tmp_path):
     run = start(long_source[0], tmp_path)
     _wait_for_processes_of(run, 2)
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to all

@@ -53,7 +53,7 @@ def chestmnist(place, request):
     ],
     ids=["NIH 256 px", "NIH originals, two of them RGBA", "phantoms", "zip", "tar.gz", "ChestMNIST"],
 )
-def test_it_is_packed_and_trains(make, tmp_path, request, monkeypatch, capsys):
+def test_each_kind_of_source_is_packed_and_trains(make, tmp_path, request, monkeypatch, capsys):
     place, out = tmp_path / "place", tmp_path / "out"
     place.mkdir()
     flags = (*make(place, request), "--out", out, "--size", SIDE, "--workers", 1)

@@ -1,4 +1,4 @@
-"""The packed store while it grows: stopped at each step of being published, it is found whole again."""
+"""The packed store while it is filled; stopped at any step of its publication, it is published later."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cxr14.data import images
-from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
+from cxr14.data.prepare.store import StoreWriter, finished_index, remove_unfinished
 from cxr14.data.store_files import STORE_WORKING, StoreEntry
 from cxr14.errors import InputError
 
@@ -21,7 +21,7 @@ def fill(store, names):
             row = store.row_of(name)
             file.seek(store.offset + row * SIDE**2)
             file.write(bytes([100 + SIZES[name]]) * SIDE**2)
-            store.note([StoreEntry(row, name, SIZES[name], 9, 9, "L", "ok", name)])
+            store.record([StoreEntry(row, name, SIZES[name], 9, 9, "L", "ok", name)])
     store.commit()
 
 
@@ -37,7 +37,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("survived", range(4))
 def test_stopped_between_any_two_moves_the_store_is_published_later(tmp_path, monkeypatch, survived):
-    store = GrowingStore(tmp_path, SIZES, SIDE)
+    store = StoreWriter(tmp_path, SIZES, SIDE)
     fill(store, SIZES)
     moves = []
     move = Path.replace
@@ -58,62 +58,62 @@ def test_stopped_between_any_two_moves_the_store_is_published_later(tmp_path, mo
     else:
         store.publish()  # and killed before it is cleared up
     monkeypatch.undo()
-    again = GrowingStore(tmp_path, SIZES, SIDE)
+    again = StoreWriter(tmp_path, SIZES, SIDE)
     assert again.done.keys() == SIZES.keys()
     again.publish()
-    clear_up(tmp_path)
+    remove_unfinished(tmp_path)
     check(tmp_path)
     assert not (tmp_path / STORE_WORKING).exists()
 
 
 @pytest.mark.parametrize("lost", [1, 20, 40])
 def test_truncated_journal_line_is_ignored(tmp_path, lost):
-    store = GrowingStore(tmp_path, SIZES, SIDE)
+    store = StoreWriter(tmp_path, SIZES, SIDE)
     fill(store, list(SIZES)[:3])
     journal = tmp_path / STORE_WORKING / "journal.csv"
     journal.write_bytes(journal.read_bytes()[:-lost] + bytes(lost % 3))
-    again = GrowingStore(tmp_path, SIZES, SIDE)
+    again = StoreWriter(tmp_path, SIZES, SIDE)
     assert 1 <= len(again.done) < 3
     fill(again, SIZES.keys() - again.done.keys())
-    assert GrowingStore(tmp_path, SIZES, SIDE).done.keys() == SIZES.keys()
+    assert StoreWriter(tmp_path, SIZES, SIDE).done.keys() == SIZES.keys()
     again.publish()
     check(tmp_path)
 
 
 def test_rows_move_when_radiographs_come_and_go_while_it_grows(tmp_path):
     fewer = {name: SIZES[name] for name in ("b.png", "d.png")} | {"z.png": 1}
-    store = GrowingStore(tmp_path, fewer, SIDE)
+    store = StoreWriter(tmp_path, fewer, SIDE)
     with store.pixels.open("r+b") as file:
         for name in ("b.png", "d.png"):
             file.seek(store.offset + store.row_of(name) * SIDE**2)
             file.write(bytes([100 + SIZES[name]]) * SIDE**2)
-            store.note([StoreEntry(store.row_of(name), name, SIZES[name], 9, 9, "L", "ok", "")])
+            store.record([StoreEntry(store.row_of(name), name, SIZES[name], 9, 9, "L", "ok", "")])
     store.commit()
-    more = GrowingStore(tmp_path, SIZES, SIDE)
+    more = StoreWriter(tmp_path, SIZES, SIDE)
     assert more.done.keys() == {"b.png", "d.png"}
     assert more.done["d.png"].row == 3
     fill(more, ["a.png", "c.png", "e.png"])
     more.publish()
-    clear_up(tmp_path)
+    remove_unfinished(tmp_path)
     check(tmp_path)
 
 
 def test_row_of_a_changed_file_is_decoded_again(tmp_path):
-    fill(GrowingStore(tmp_path, SIZES, SIDE), SIZES)
-    assert GrowingStore(tmp_path, SIZES | {"c.png": 77}, SIDE).done.keys() == SIZES.keys() - {"c.png"}
+    fill(StoreWriter(tmp_path, SIZES, SIDE), SIZES)
+    assert StoreWriter(tmp_path, SIZES | {"c.png": 77}, SIDE).done.keys() == SIZES.keys() - {"c.png"}
 
 
 def test_unfinished_store_of_another_size_raises_input_error(tmp_path):
-    fill(GrowingStore(tmp_path, SIZES, SIDE), ["a.png"])
+    fill(StoreWriter(tmp_path, SIZES, SIDE), ["a.png"])
     with pytest.raises(InputError, match="--size 6"):
-        GrowingStore(tmp_path, SIZES, SIDE + 1)
-    assert GrowingStore(tmp_path, SIZES, SIDE).done.keys() == {"a.png"}
+        StoreWriter(tmp_path, SIZES, SIDE + 1)
+    assert StoreWriter(tmp_path, SIZES, SIDE).done.keys() == {"a.png"}
 
 
-def test_no_room_is_told_before_anything_is_written(tmp_path, monkeypatch):
+def test_full_disk_raises_input_error_before_anything_is_written(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1 << 40, 1 << 40, 1000))
     with pytest.raises(InputError, match="free some space"):
-        GrowingStore(tmp_path, SIZES, SIDE)
+        StoreWriter(tmp_path, SIZES, SIDE)
     assert not list(tmp_path.iterdir())
 
 
@@ -166,22 +166,22 @@ def _save(array):
     ],
 )
 def test_damaged_store_raises_input_error_that_names_the_files(tmp_path, name, damage):
-    store = GrowingStore(tmp_path, SIZES, SIDE)
+    store = StoreWriter(tmp_path, SIZES, SIDE)
     fill(store, SIZES)
     store.publish()
-    clear_up(tmp_path)
+    remove_unfinished(tmp_path)
     damage(tmp_path / name)
     for use in (
         lambda: images.open_images(tmp_path),
         lambda: finished_index(tmp_path, SIZES, SIDE),
-        lambda: GrowingStore(tmp_path, SIZES | {"f.png": 1}, SIDE),
+        lambda: StoreWriter(tmp_path, SIZES | {"f.png": 1}, SIDE),
     ):
         with pytest.raises(InputError, match=r"delete store\.npy and store\.csv in "):
             use()
     for file in ("store.npy", "store.csv"):
         (tmp_path / file).unlink(missing_ok=True)
-    clear_up(tmp_path)
-    fill(GrowingStore(tmp_path, SIZES, SIDE), SIZES)
+    remove_unfinished(tmp_path)
+    fill(StoreWriter(tmp_path, SIZES, SIDE), SIZES)
 
 
 @pytest.mark.parametrize(
@@ -195,16 +195,16 @@ def test_damaged_store_raises_input_error_that_names_the_files(tmp_path, name, d
     ],
 )
 def test_damaged_unfinished_store_raises_input_error_that_names_the_folder(tmp_path, name, damage):
-    fill(GrowingStore(tmp_path, SIZES, SIDE), SIZES)
+    fill(StoreWriter(tmp_path, SIZES, SIDE), SIZES)
     damage(tmp_path / STORE_WORKING / name)
     with pytest.raises(InputError, match=rf"delete the folder .*{STORE_WORKING}"):
-        GrowingStore(tmp_path, SIZES, SIDE)
+        StoreWriter(tmp_path, SIZES, SIDE)
 
 
-def test_unfinished_store_without_its_pixels_is_begun_anew(tmp_path):
-    fill(GrowingStore(tmp_path, SIZES, SIDE), ["a.png"])
+def test_unfinished_store_without_its_pixels_is_started_again(tmp_path):
+    fill(StoreWriter(tmp_path, SIZES, SIDE), ["a.png"])
     (tmp_path / STORE_WORKING / "store.npy").unlink()
-    store = GrowingStore(tmp_path, SIZES, SIDE)
+    store = StoreWriter(tmp_path, SIZES, SIDE)
     assert not store.done
     fill(store, SIZES)
     store.publish()
@@ -216,11 +216,11 @@ def test_files_of_others_are_neither_removed_nor_replaced(tmp_path):
     for name in others:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("mine")
-    store = GrowingStore(tmp_path, SIZES, SIDE)
+    store = StoreWriter(tmp_path, SIZES, SIDE)
     fill(store, SIZES)
     (tmp_path / STORE_WORKING / "notes.txt").write_text("mine")
     store.publish()
-    clear_up(tmp_path)
+    remove_unfinished(tmp_path)
     check(tmp_path)
     assert {(tmp_path / name).read_text() for name in (*others, f"{STORE_WORKING}/notes.txt")} == {"mine"}
 
@@ -228,5 +228,5 @@ def test_files_of_others_are_neither_removed_nor_replaced(tmp_path):
 def test_array_of_others_is_not_replaced(tmp_path):
     _save(np.arange(3))(tmp_path / "store.npy")
     with pytest.raises(InputError, match="would be replaced"):
-        GrowingStore(tmp_path, SIZES, SIDE)
+        StoreWriter(tmp_path, SIZES, SIDE)
     np.testing.assert_array_equal(np.load(tmp_path / "store.npy"), np.arange(3))

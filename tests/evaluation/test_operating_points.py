@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import math
-import subprocess
-import sys
 
 import pytest
 
@@ -46,11 +44,6 @@ def test_file_is_strict_json(tmp_path):
     unchanged = {"method": "none", "slope": 1.0, "intercept": 0.0}
     assert content["findings"]["Hernia"] == {"threshold": None, "calibration": unchanged}
     assert content["crops"] == 10
-
-
-def test_module_imports_no_torch():
-    code = "import sys, cxr14.evaluation.operating_points; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_intervals_of_findings_are_wilsons(hits, trials):
     assert row["pointing high"] == pytest.approx(expected.high, abs=1e-9)
 
 
-def test_patient_with_many_radiographs_is_one_trial():
+def test_patient_with_many_radiographs_counts_once():
     scores = [{"pointing": 1.0, "chance": 0, "centre": 0}] * 50
     table = pointing_game.table([5] * 50, ["one"] * 50, scores)
     assert table["pointing low"].iloc[0] == pytest.approx(binomtest(1, 1).proportion_ci(method="wilson").low)

@@ -328,7 +328,7 @@ def test_a_whole_module_and_torchscript_are_called_dangerous(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model.pth", "model.safetensors"])
-def test_broken_bytes_are_called_corrupt(tmp_path, name):
+def test_broken_bytes_raise_input_error_that_says_corrupt(tmp_path, name):
     checkpoint.save(tmp_path / "whole.pth", fresh().state_dict(), about())
     whole = (tmp_path / "whole.pth").read_bytes()
     for content in (b"", b"hello", whole[:10_000], whole[:-100]):

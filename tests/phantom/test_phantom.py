@@ -185,7 +185,7 @@ def test_extreme_parameters_still_give_a_chest(name, value):
 
 
 @pytest.mark.parametrize(("tail", "persistence"), [(0.5, 0.0), (0.5, 0.6), (0.5, 1.0), (1.0, 0.6)])
-def test_prevalences_are_those_asked_for(tail, persistence):
+def test_prevalences_are_the_requested_ones(tail, persistence):
     drawn = draw_many(Difficulty(tail=tail, persistence=persistence))
     target = prevalence(tail)
     # The images of a patient are not independent: the standard error counts patients.

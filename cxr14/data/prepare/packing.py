@@ -20,7 +20,7 @@ from tqdm import tqdm
 from cxr14.data.dicom import LATERAL_VIEW, is_dicom
 from cxr14.data.images import resize
 from cxr14.data.prepare.sources import Payload, Source, content_of
-from cxr14.data.prepare.store import GrowingStore, clear_up, finished_index
+from cxr14.data.prepare.store import StoreWriter, finished_index, remove_unfinished
 from cxr14.data.radiograph_files import read_radiograph
 from cxr14.data.store_files import StoreEntry
 from cxr14.errors import InputError
@@ -74,28 +74,28 @@ def pack(
         folder.mkdir(parents=True, exist_ok=True)
         index = finished_index(folder, sizes, side)
         if index is None:
-            store = GrowingStore(folder, sizes, side)
+            store = StoreWriter(folder, sizes, side)
             if len(store.done) < len(sizes):
                 _fill(store, _tasks(store, sources), _Target(store.pixels, store.offset, side), workers)
             index = store.publish()
-        clear_up(folder)
+        remove_unfinished(folder)
     return index
 
 
-def _tasks(store: GrowingStore, sources: Sequence[Source]) -> Iterator[_Task]:
+def _tasks(store: StoreWriter, sources: Sequence[Source]) -> Iterator[_Task]:
     for source in sources:
         for name, payload in source.payloads(source.sizes.keys() & store.sizes.keys() - store.done.keys()):
             yield _Task(store.row_of(name), name, store.sizes[name], payload)
 
 
-def _fill(store: GrowingStore, tasks: Iterator[_Task], target: _Target, workers: int) -> None:
+def _fill(store: StoreWriter, tasks: Iterator[_Task], target: _Target, workers: int) -> None:
     pool = _started_pool(workers)
     total, done = len(store.sizes), len(store.done)
     try:
         with tqdm(total=total, initial=done, desc="packing", unit=" images", smoothing=0.05) as bar:
             committed = time.monotonic()
             for entries in _results(pool, tasks, target, limit=_QUEUED * workers):
-                store.note(entries)
+                store.record(entries)
                 bar.update(len(entries))
                 if time.monotonic() - committed > _COMMIT_EVERY:
                     store.commit()

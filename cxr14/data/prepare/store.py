@@ -30,7 +30,7 @@ from cxr14.errors import InputError
 from cxr14.files import require_space
 
 _JOURNAL = "journal.csv"
-# A store that was set aside because other radiographs are wanted now: store.unfinished-1 and so on.
+# A store of other radiographs, which an earlier run did not finish: store.unfinished-1 and so on.
 _SET_ASIDE = re.compile(re.escape(STORE_WORKING) + r"-(\d+)")
 # An upper bound for index, journal and image lists.
 _SPARE_BYTES = 32 << 20
@@ -61,8 +61,8 @@ def finished_index(folder: Path, sizes: dict[str, int], side: int) -> list[Store
     return index if [(entry.name, entry.bytes) for entry in index] == list(sizes.items()) else None
 
 
-def clear_up(folder: Path) -> None:
-    """Remove unfinished stores: the files that this module writes, and folders that are empty then."""
+def remove_unfinished(folder: Path) -> None:
+    """Remove unfinished stores: the files that this module writes, and folders that are then empty."""
     for working in (folder / STORE_WORKING, *_set_aside(folder).values()):
         for name in (STORE_PIXELS, STORE_INDEX, STORE_README, _JOURNAL):
             (working / name).unlink(missing_ok=True)
@@ -70,8 +70,8 @@ def clear_up(folder: Path) -> None:
             working.rmdir()
 
 
-class GrowingStore:
-    """A packed store that is being filled, by this run or by an earlier one that was stopped.
+class StoreWriter:
+    """A packed store that is not finished, begun by this run or by an earlier one that was stopped.
 
     Attributes:
         sizes: file name -> bytes of the file, in the order of the rows.
@@ -124,14 +124,14 @@ class GrowingStore:
         """Return the row that a radiograph belongs in."""
         return self._rows[name]
 
-    def note(self, entries: Iterable[StoreEntry]) -> None:
-        """Record rows that have been written; `commit` brings them to the disk."""
+    def record(self, entries: Iterable[StoreEntry]) -> None:
+        """Record rows that have been written; `commit` makes them safe against a power failure."""
         entries = list(entries)
         self._uncommitted += entries
         self.done |= {entry.name: entry for entry in entries}
 
     def commit(self) -> None:
-        """Bring the recorded rows to the disk, and then the journal that lists them."""
+        """Flush the recorded rows to the disk, and then the journal that lists them."""
         if not self._uncommitted:
             return
         with self.pixels.open("rb") as file:
@@ -183,7 +183,7 @@ class GrowingStore:
                 row = self._rows[entry.name]
                 file.seek(self.offset + row * self._side**2)
                 file.write(stored[entry.row].tobytes())
-                self.note([replace(entry, row=row)])
+                self.record([replace(entry, row=row)])
         self.commit()
 
     def _require_space(self) -> None:
@@ -195,7 +195,7 @@ def _require_side(pixels: np.ndarray, path: Path, side: int) -> None:
     found = pixels.shape[1]
     if found != side:
         raise InputError(
-            f"{path} holds radiographs of {found} px, not of {side}: say --size {found}, delete the store, "
+            f"{path} holds radiographs of {found} px, not of {side}: use --size {found}, delete the store, "
             "or choose another --out."
         )
 
