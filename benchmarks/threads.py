@@ -2,7 +2,8 @@
 
     python -m benchmarks.threads
 
-Each figure is the median over rounds that take turns, in processes of their own.
+Each figure is the median over rounds that take turns, in processes of their own. The share of the machine
+that other programs took is kept beside it: the figures hold for a machine on which it is near 0.
 """
 
 import json
@@ -19,7 +20,7 @@ import tyro
 from benchmarks.common import Settings, keep_result
 from cxr14.models import zoo
 from cxr14.runtime import devices
-from cxr14.runtime.threads import use_threads
+from cxr14.runtime.threads import cpu_times, share_of_others, use_threads
 from cxr14.settings import ROOT
 
 NETWORK = "3-CheXNet"
@@ -64,20 +65,28 @@ def main(settings: ThreadsSettings) -> None:
         print(images_per_second(settings.step, settings.seconds))
         return
     cores = len(os.sched_getaffinity(0))
-    measured: dict[tuple[int, int], list[float]] = {}
+    measured: dict[tuple[int, int], list[tuple[float, float | None]]] = {}
     for _ in range(settings.rounds):
         for busy in (0, 1, 3):
             for threads in (1, cores):
                 measured.setdefault((busy, threads), []).append(_beside(busy, threads, settings.seconds))
     rows = [
-        {"busy processes": busy, "threads": threads, "images/s": statistics.median(values), "all": values}
+        {
+            "busy processes": busy,
+            "threads": threads,
+            "images/s": statistics.median(rate for rate, _ in values),
+            "all": [rate for rate, _ in values],
+            "share of other programs": [share for _, share in values],
+        }
         for (busy, threads), values in measured.items()
     ]
     content = {"network": NETWORK, "image size": IMAGE_SIZE, "batch size": BATCH_SIZE, "rows": rows}
     keep_result(settings, "threads", devices.choose("cpu"), content)
 
 
-def _beside(busy: int, threads: int, seconds: float) -> float:
+def _beside(busy: int, threads: int, seconds: float) -> tuple[float, float | None]:
+    """Return images/s beside busy processes, and the share of the machine that other programs took."""
+    before = cpu_times()
     spin = [sys.executable, "-c", "from cxr14.runtime.threads import spin; spin(3600)"]
     others = [subprocess.Popen(spin, cwd=ROOT) for _ in range(busy)]
     words = [sys.executable, "-m", "benchmarks.threads", "--step", str(threads), "--seconds", str(seconds)]
@@ -89,7 +98,8 @@ def _beside(busy: int, threads: int, seconds: float) -> float:
         for other in others:
             other.kill()
             other.wait()
-    return json.loads(done.stdout)
+    after = cpu_times()  # the busy processes have ended, so their time counts as this process's own
+    return json.loads(done.stdout), share_of_others(before, after) if before and after else None
 
 
 if __name__ == "__main__":

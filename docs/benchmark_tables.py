@@ -88,6 +88,33 @@ def training_ratios() -> str:
     return markdown(("what", "measured", "goal"), rows)
 
 
+def threads() -> str:
+    """Return the speed of a step with one thread and with one for each core, beside busy processes."""
+    found = _result("threads")
+    speeds = {(row["busy processes"], row["threads"]): row for row in found["rows"]}
+    cores = found["machine"]["cores"]
+    rows = [
+        (
+            f"{busy}" if busy else "none",
+            *(f"{speeds[busy, count]['images/s']:.1f}" for count in (cores, 1)),
+            f"{max(max(speeds[busy, count]['share of other programs']) for count in (cores, 1)):.0%}",
+        )
+        for busy in dict.fromkeys(busy for busy, _ in speeds)
+    ]
+    head = ("busy processes beside it", f"{cores} threads, images/s", "1 thread, images/s")
+    return markdown((*head, "of the machine taken by yet other programs, at most"), rows)
+
+
+def tolerance() -> str:
+    """Return how far logits move with what may differ between two tests, and with TF32, by network."""
+    columns = ("batches of 1", "batches of 7", "one thread", "contiguous", "TF32")
+    rows = [
+        (row["network"].partition("-")[2], *(f"{row[name]:.1e}" for name in columns))
+        for row in _result("tolerance")["rows"]
+    ]
+    return markdown(("network", *columns), rows)
+
+
 def interval_speed() -> str:
     """Return the time of the resamples, against a loop over scikit-learn."""
     result = _result("intervals")

@@ -94,6 +94,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "scale": benchmark_tables.scale,
     "training": benchmark_tables.training,
     "training-ratios": benchmark_tables.training_ratios,
+    "threads": benchmark_tables.threads,
+    "tolerance": benchmark_tables.tolerance,
     "interval-speed": benchmark_tables.interval_speed,
     "interval-coverage": lambda: benchmark_tables.interval_coverage(normal=True),
     "interval-coverage-mixture": lambda: benchmark_tables.interval_coverage(normal=False),

@@ -143,6 +143,7 @@ def test_init_checkpoint_is_where_the_training_starts(constants, tmp_path):
 def test_deterministic_training_repeats_its_weights(constants):
     try:
         hashes = {run_train(constants, DETERMINISTIC=True).weights_hash for _ in range(2)}
+        assert torch.are_deterministic_algorithms_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
     assert len(hashes) == 1
