@@ -118,7 +118,10 @@ class LoopSettings(RunSettings):
     sync_batchnorm: bool = False
     """Synchronise BatchNorm over all GPUs."""
     resume: bool = False
-    """Resume from the last snapshot of CKPT_PATH."""
+    """Resume from the last snapshot of CKPT_PATH, or begin where there is none yet."""
+    stop_after_hours: PositiveFloat | None = None
+    """Hours after which the training saves a snapshot and stops, for machines that are lent for a time; None:
+    no limit."""
     save_minutes: NonNegativeFloat = 10.0
     """Minutes between two snapshots within an epoch; the end of each epoch always saves one."""
     log_dir: OutputFolder | None = None

@@ -149,7 +149,9 @@ def _end_readers(readers: Iterable[BaseProcess]) -> None:
 def _ignore_first_signals(_worker: int) -> None:
     # Ctrl-C and a scheduler's SIGTERM reach every process of a run, and without its readers a training
     # could not save itself. A second SIGTERM ends a reader.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
 
 

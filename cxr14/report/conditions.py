@@ -15,7 +15,15 @@ PLATEAU_GAIN = 0.003
 # Where a training ran, and how fast, does not count; what has a condition of its own is not compared twice.
 _NOT_COMPARED = frozenset(
     {"data_dir", "ckpt_path", "train_image_list", "val_image_list", "num_workers", "device", "threads"}
-    | {"compile", "resume", "save_minutes", "log_dir", "allow_unknown_origin", "deterministic"}
+    | {
+        "compile",
+        "resume",
+        "save_minutes",
+        "stop_after_hours",
+        "log_dir",
+        "allow_unknown_origin",
+        "deterministic",
+    }
     | {"teacher", "student", "teacher_ckpt_path", "student_ckpt_path", "init_checkpoint", "teacher_cache"}
     | {"pretrained", "num_epochs", "image_size", "seed", "distill_loss"}
 )

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from cxr14.runtime import devices
+from cxr14.errors import InputError
+from cxr14.runtime import devices, rendezvous
 
 
 @dataclass(frozen=True)
 class ProcessGroup:
-    """This process among those that torchrun started.
+    """This process among those that torchrun or Slurm started.
 
     Attributes:
         device: where this process computes.
@@ -40,6 +42,14 @@ class ProcessGroup:
         distributed.all_gather_object(values, value)
         return values
 
+    def from_main(self, value: Any) -> Any:
+        """Return the `value` of the main process to all of them."""
+        if self.world_size == 1:
+            return value
+        values = [value]
+        distributed.broadcast_object_list(values, src=0)
+        return values[0]
+
     def broadcast(self, tensors: Iterable[Tensor]) -> None:
         """Overwrite the tensors with those of the main process."""
         if self.world_size == 1:
@@ -49,25 +59,38 @@ class ProcessGroup:
 
 
 @contextmanager
-def process_group(device_name: str) -> Iterator[ProcessGroup]:
-    """Initialise the process group that torchrun started, or a group of one, for the block.
+def process_group(device_name: str, seconds: float = rendezvous.SECONDS) -> Iterator[ProcessGroup]:
+    """Initialise the process group that torchrun or Slurm started, or a group of one, for the block.
 
     Args:
-        device_name: as `devices.choose` takes it; under torchrun "auto" and "cuda" mean one GPU per process.
+        device_name: as `devices.choose` takes it; with several processes "auto" and "cuda" mean one GPU each.
+        seconds: how long the processes wait for one another.
+
+    Raises:
+        InputError: not all processes come in time, or one of them ends before the others.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1:
         yield ProcessGroup(devices.choose(device_name))
         return
+    rendezvous.end_with_torchrun()
     device = devices.choose(device_name)
     if device.type == "cuda":
         device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
-        distributed.init_process_group("nccl", device_id=device)
-    else:
-        distributed.init_process_group("gloo")
+    rendezvous.use_store(rendezvous.meet(seconds), device)
+    group = ProcessGroup(device, distributed.get_rank(), world_size)
+    if group.is_main and (warning := rendezvous.share_of_store_warning()):
+        print(warning, file=sys.stderr)
     try:
-        yield ProcessGroup(device, distributed.get_rank(), world_size)
+        yield group
         distributed.barrier()  # a process that leaves early closes connections that others still use
+    except RuntimeError as error:
+        if not rendezvous.is_lost_process(error):
+            raise
+        raise InputError(
+            f"process {group.rank} has lost another one, whose own message says why it ended; the last "
+            "snapshot is whole, and the same command with --resume continues."
+        ) from error
     finally:
         # A DistributedDataParallel model that outlives the group sometimes hangs when it is freed.
         gc.collect()

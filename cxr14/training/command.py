@@ -16,11 +16,13 @@ from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
-from cxr14.runtime import devices, precision
+from cxr14.runtime import devices, precision, rendezvous
+from cxr14.runtime.agreement import hash_code, require_agreement
 from cxr14.runtime.distributed import ProcessGroup, process_group
 from cxr14.runtime.threads import use_threads, warn_when_busy
 from cxr14.script import as_plain
 from cxr14.settings import DistillAllSettings, DistillationSettings, LoopSettings, TrainSettings
+from cxr14.training import identity as identities
 from cxr14.training import losses, snapshot, teachers
 from cxr14.training.data import Data
 from cxr14.training.distillation import Compare, Distillation, Teacher, comparison
@@ -32,6 +34,7 @@ from cxr14.training.train_step import TrainStep, seed_process
 # Settings that may change when a training is resumed. Lists and weights are compared by hash, not by path.
 MAY_CHANGE = frozenset(
     {
+        "accumulate",
         "allow_unknown_origin",
         "ckpt_path",
         "compile",
@@ -42,6 +45,7 @@ MAY_CHANGE = frozenset(
         "num_workers",
         "resume",
         "save_minutes",
+        "stop_after_hours",
         "student_ckpt_path",
         "teacher_cache",
         "teacher_cache_gb",
@@ -92,11 +96,12 @@ def _run(
     compare: Compare | None = None,
 ) -> None:
     use_threads(settings.threads)
-    with process_group(settings.device) as group:
+    with snapshot.time_limit(settings.stop_after_hours), process_group(settings.device) as group:
         # In a function of its own, so that the model is freed before the process group is destroyed.
-        signal_number = _train(settings, network, build_model, start, compare, group)
-    if signal_number:
-        sys.exit(128 + signal_number)
+        stopped = _train(settings, network, build_model, start, compare, group)
+    # torchrun would take any other status for a failure, and start the training again with a new limit.
+    if stopped and not (stopped.is_time_limit and rendezvous.is_under_torchrun()):
+        sys.exit(128 + stopped.signal_number)
 
 
 def _train(
@@ -106,8 +111,8 @@ def _train(
     start: Path | None,
     compare: Compare | None,
     group: ProcessGroup,
-) -> int | None:
-    """Train, and return the number of the signal that stopped the training, or None at its end."""
+) -> snapshot.Stopped | None:
+    """Train, and return what stopped the training, or None at its end."""
     # Lists and radiographs first: a missing one is reported before any weights are downloaded.
     data = Data.read(settings)
     data.require_share_for_each_process(settings.batch_size, group)
@@ -123,14 +128,18 @@ def _train(
             larger_side=teachers.side_for(settings, taught_by),
             is_halved=isinstance(settings, DistillAllSettings),
         )
+    _require_agreement(settings, data, taught_by, group)
+    # A machine that replaces a lost one has not been restarted itself.
+    wants_to_resume = any(group.gather(settings.resume or rendezvous.is_restarted()))
+    resumes = group.from_main(wants_to_resume and snapshot.exists(settings.ckpt_path))
     train_batches, val_batches = data.batches(settings, group)
-    loss = _loss(settings, taught_by, compare, data, len(train_batches), group)
+    loss = _loss(settings, taught_by, compare, data, len(train_batches), resumes, group)
 
     precision.configure_training(settings.deterministic)
     torch.manual_seed(settings.seed)  # the same initial weights in every process
     model = build_model(
         num_classes=len(FINDINGS),
-        pretrained=settings.pretrained and start is None and not settings.resume,
+        pretrained=settings.pretrained and start is None and not resumes,
         image_size=settings.image_size,
     )
     start_hash = None
@@ -151,13 +160,15 @@ def _train(
         settings=as_plain(settings),
         device=devices.describe(group.device),
     )
+    identity = _identity(about, start_hash, group.device)
     class_maps = isinstance(settings, DistillationSettings) and settings.map_weight > 0
     train_step = TrainStep(model, loss, settings, group, len(train_batches), class_maps)
-    identity = _identity(about, start_hash, group.device)
     loop = TrainingLoop(train_step, data, train_batches, val_batches, identity, about, patients)
     snapshot_path = checkpoint.snapshot_path(settings.ckpt_path)
-    if settings.resume:
+    if resumes:
         loop.resume()
+    elif group.is_main and wants_to_resume:
+        print(f"There is no snapshot {snapshot_path} yet: the training begins.")
     elif group.is_main and snapshot_path.exists():
         print(f"{snapshot_path} of an earlier training will be replaced; --resume would continue it.")
     if group.is_main:
@@ -177,7 +188,7 @@ def _train(
                 f"Stopped by {stopped}; the state is in {snapshot_path}, continue with --resume.",
                 file=sys.stderr,
             )
-        return stopped.signal_number
+        return stopped
     if group.is_main:
         print(
             f"Best epoch {progress.best_epoch} of {progress.epoch}: validation AUROC "
@@ -192,6 +203,7 @@ def _loss(
     compare: Compare | None,
     data: Data,
     steps_per_epoch: int,
+    resumes: bool,
     group: ProcessGroup,
 ) -> Loss:
     """Return the loss on labels alone, or the one that compares the student with its teachers."""
@@ -201,7 +213,7 @@ def _loss(
             return partial(losses.smoothed_cross_entropy, smoothing=smoothing)
         return losses.binary_cross_entropy
     kept = teachers.caches(settings, taught_by, data, steps_per_epoch, group)
-    if not settings.resume:
+    if not resumes:
         teachers.print_auroc(taught_by, data, settings, group)
     combination = None
     if isinstance(settings, DistillAllSettings):
@@ -222,6 +234,20 @@ def _require_usable(settings: LoopSettings, patients: Provenance, path: Path, va
             "ALLOW_UNKNOWN_ORIGIN = True; every table and plot will then say so."
         )
     provenance.require_unseen(val, patients, selected_on=False, weights=str(path))
+
+
+def _require_agreement(
+    settings: LoopSettings, data: Data, taught_by: Sequence[LoadedTeacher], group: ProcessGroup
+) -> None:
+    facts = _compared(settings) | identities.named(data.fingerprints)
+    facts["the weights of the teacher"] = teachers.hash_of(taught_by) if taught_by else None
+    facts["the code"], facts["torch"] = hash_code(settings.folder), torch.__version__
+    facts["the kind of device"] = group.device.type
+    require_agreement(group, facts)
+
+
+def _compared(settings: LoopSettings) -> dict[str, object]:
+    return {name: value for name, value in as_plain(settings).items() if name not in MAY_CHANGE}
 
 
 def _identity(about: checkpoint.About, start_hash: str | None, device: torch.device) -> dict[str, object]:

@@ -16,8 +16,10 @@ from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.evaluation import inference, metrics
 from cxr14.models import checkpoint
+from cxr14.runtime import memory
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import LoopSettings
+from cxr14.training import identity as identities
 from cxr14.training import log, snapshot
 from cxr14.training.data import Data
 from cxr14.training.losses import binary_cross_entropy
@@ -26,16 +28,6 @@ from cxr14.training.train_step import TrainStep
 
 # A GPU runs asynchronously, and reading a loss waits for it, so losses are read once in so many steps.
 STEPS_BETWEEN_READS = 20
-
-_HASH_DIGITS = 12
-
-# What an entry of the identity is called in the message of a refused resume; others by their own name.
-_IDENTITY_NAMES = {
-    "teacher_hash": "the weights of the teacher",
-    "start_hash": "the weights that the training starts from",
-    "train": "the training list",
-    "val": "the validation list",
-}
 
 
 @dataclass
@@ -86,11 +78,11 @@ class TrainingLoop:
         """Train from the current `progress` to the last epoch.
 
         Raises:
-            InputError: a loss is not finite, or a file cannot be written.
-            snapshot.Stopped: at SIGTERM or Ctrl-C, after a snapshot has been saved.
+            InputError: a loss is not finite, a file cannot be written, or the memory is too small.
+            snapshot.Stopped: at a signal or the time limit, after a snapshot has been saved.
         """
         training_log = log.TrainingLog(self.settings.ckpt_path, self.settings.log_dir, self.progress.history)
-        with snapshot.StopSignal().handled() as stop:
+        with snapshot.StopSignal().handled() as stop, memory.explain_out_of_memory(self._memory_advice()):
             while self.progress.epoch < self.settings.num_epochs:
                 timer = _EpochTimer()
                 self._train_epoch(stop, timer)
@@ -104,27 +96,27 @@ class TrainingLoop:
         Raises:
             InputError: there is none, it is damaged or dangerous, or of another training.
         """
-        state = snapshot.load(self.settings.ckpt_path)
+        # Read by the main process alone: other machines need no copy of it.
+        state = self.group.from_main(snapshot.load(self.settings.ckpt_path) if self.group.is_main else None)
         with snapshot.contents_checked(self.settings.ckpt_path):
-            self._require_same_identity(state["identity"])
+            differences = identities.differences(state["identity"], self.identity)
+            if differences:
+                raise InputError(
+                    f"the snapshot is of another training ({differences}); use its settings, lists and "
+                    "weights, or start without --resume."
+                )
             self.progress = Progress.from_plain(state["progress"])
             if not self.group.is_main:
                 self.progress.loss_sum, self.progress.seen = 0.0, 0  # the main process has the sums of all
             self.train_step.load_state_dict(state["train_step"], self._completed_steps)
 
-    def _require_same_identity(self, saved: Mapping[str, Any]) -> None:
-        # The number of threads is absent on a GPU, and a training may move between GPU and CPU.
-        differing = [name for name, value in self.identity.items() if saved.get(name, value) != value]
-        if differing:
-            differences = ", ".join(
-                f"{_IDENTITY_NAMES.get(name, name)}: {_shorten(saved[name])}, "
-                f"now {_shorten(self.identity[name])}"
-                for name in differing
-            )
-            raise InputError(
-                f"the snapshot is of another training ({differences}); use its settings, lists and weights, "
-                "or start without --resume."
-            )
+    def _memory_advice(self) -> str:
+        settings = self.settings
+        return (
+            f"BATCH_SIZE = {settings.batch_size} in ACCUMULATE = {settings.accumulate} parts is too much. "
+            f"--accumulate {2 * settings.accumulate} passes half as many radiographs at a time, a smaller "
+            "BATCH_SIZE changes the training; a snapshot is whole, and --resume continues from it."
+        )
 
     def _save(self) -> None:
         loss_sum, seen = self._sums()
@@ -269,11 +261,6 @@ class TrainingLoop:
         if numbers:
             self._save()
             raise snapshot.Stopped(numbers[0])
-
-
-def _shorten(value: object) -> object:
-    is_hash = isinstance(value, str) and len(value) == 64
-    return value[:_HASH_DIGITS] if is_hash else value
 
 
 def _mean_cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:

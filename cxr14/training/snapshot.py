@@ -1,4 +1,4 @@
-"""Snapshots of a training, and the stop at SIGTERM or Ctrl-C."""
+"""Snapshots of a training, and its stop: SIGTERM, Ctrl-C, a scheduler's signal, a time limit."""
 
 import math
 import signal
@@ -76,6 +76,13 @@ def save(checkpoint: Path, state: dict[str, Any]) -> None:
         torch.save(state, file)
 
 
+def exists(checkpoint: Path) -> bool:
+    """Return whether there is a snapshot, damaged or not."""
+    return any(
+        path.exists() for path in (snapshot_path(checkpoint), checkpoint.with_suffix(PREVIOUS_SNAPSHOT))
+    )
+
+
 def load(checkpoint: Path) -> dict[str, Any]:
     """Return the last snapshot, or the previous one, with a message, where the last is damaged.
 
@@ -124,24 +131,53 @@ def _is_intact(path: Path) -> bool:
         return False
 
 
+_TIMER = signal.SIGALRM if hasattr(signal, "SIGALRM") else None
+_BY_HAND = (signal.SIGTERM, signal.SIGINT)
+# Slurm's --signal=USR1@120, and the timer of `time_limit`. Windows has neither.
+_BY_CLOCK = tuple(getattr(signal, name) for name in ("SIGUSR1", "SIGALRM") if hasattr(signal, name))
+
+
+@contextmanager
+def time_limit(hours: float | None) -> Iterator[None]:
+    """Send this process SIGALRM after some hours, unless the block ends before; None: no limit.
+
+    Within `StopSignal.handled` the training then saves a snapshot; before it the process ends.
+
+    Raises:
+        InputError: the system has no such timer.
+    """
+    if hours is None:
+        yield
+        return
+    if _TIMER is None:
+        raise InputError("STOP_AFTER_HOURS needs a timer that this system lacks; leave it at None.")
+    signal.setitimer(signal.ITIMER_REAL, 3600 * hours)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 class Stopped(Exception):
     """The training was stopped by a signal and has saved a snapshot."""
 
     def __init__(self, signal_number: int) -> None:
-        super().__init__(signal.Signals(signal_number).name)
+        is_limit = signal_number == _TIMER
+        super().__init__("the limit STOP_AFTER_HOURS" if is_limit else signal.Signals(signal_number).name)
         self.signal_number = signal_number
+        self.is_time_limit = is_limit
 
 
 class StopSignal:
-    """Records SIGTERM or Ctrl-C until the loop can save a snapshot; a second one stops at once."""
+    """Records a signal until the loop can save a snapshot; a second Ctrl-C or SIGTERM stops at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
 
     @contextmanager
     def handled(self) -> Iterator["StopSignal"]:
-        """Handle both signals within the block, and restore the previous handlers afterwards."""
-        handlers = {number: signal.signal(number, self._record) for number in (signal.SIGTERM, signal.SIGINT)}
+        """Handle the signals within the block, and restore the previous handlers afterwards."""
+        handlers = {number: signal.signal(number, self._record) for number in _BY_HAND + _BY_CLOCK}
         try:
             yield self
         finally:
@@ -149,6 +185,7 @@ class StopSignal:
                 signal.signal(number, handler)
 
     def _record(self, number: int, _frame: object) -> None:
-        if self.number is not None:
+        # A scheduler sends its own signal first and SIGTERM at the limit; the snapshot may need that time.
+        if self.number in _BY_HAND and number in _BY_HAND:
             raise KeyboardInterrupt
-        self.number = number
+        self.number = self.number or number

@@ -60,7 +60,7 @@ def test_equal_seeds_give_equal_weights_and_other_seeds_other_weights(uninterrup
 
 
 @pytest.mark.parametrize("step", [0, 2, STEPS_PER_EPOCH - 1, STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH - 1, 13])
-@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
 def test_resumed_training_equals_uninterrupted_one_bitwise(step, sign, uninterrupted, tmp_path):
     settings = toy_settings(tmp_path)
     first = toy_training(settings, loss=loss_that_signals_in_step(step, sign))
@@ -76,6 +76,34 @@ def test_resumed_training_equals_uninterrupted_one_bitwise(step, sign, uninterru
     expected = pd.DataFrame(uninterrupted.progress.history)
     timeless = ["epoch", "train_loss", "val_loss", "val_auroc", "findings_covered", "learning_rate"]
     pd.testing.assert_frame_equal(resumed[timeless], expected[timeless])
+
+
+def test_time_limit_stops_with_a_snapshot_and_is_told_from_other_signals(uninterrupted, tmp_path):
+    settings = toy_settings(tmp_path)
+    first = toy_training(settings, loss=run_toy.slow_loss)
+    with (
+        snapshot.time_limit(0.4 / 3600),
+        pytest.raises(snapshot.Stopped, match="STOP_AFTER_HOURS") as stopped,
+    ):
+        first.run()
+    assert stopped.value.is_time_limit
+    assert first.progress.epoch < 4
+    assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
+    second = toy_training(settings)
+    second.resume()
+    second.run()
+    assert_same(weights_of(uninterrupted), weights_of(second))
+
+
+def test_signal_of_a_scheduler_is_followed_by_sigterm_without_loss():
+    """Slurm sends SIGTERM at the limit, perhaps while the snapshot is being written."""
+    with snapshot.StopSignal().handled() as stop:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.number == signal.SIGUSR1
+    with snapshot.StopSignal().handled(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_training_stopped_between_epochs_resumes_bitwise(uninterrupted, tmp_path):
@@ -191,6 +219,35 @@ def test_full_disk_leaves_the_old_snapshot_intact(tmp_path):
     assert "could not be written" in process.stderr
     assert checkpoint.snapshot_path(settings.ckpt_path).read_bytes() == before
     assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("of_gpu", [True, False])
+def test_missing_memory_names_the_settings_and_leaves_the_snapshot(of_gpu, uninterrupted, tmp_path):
+    steps = iter(range(7, -100, -1))
+
+    def too_large(images, logits, labels):
+        if next(steps) == 0:
+            if of_gpu:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+            torch.empty(1 << 60, dtype=torch.uint8)
+        return losses.binary_cross_entropy(images, logits, labels)
+
+    settings = toy_settings(tmp_path)
+    with pytest.raises(InputError, match=r"BATCH_SIZE = 8 in ACCUMULATE = 1 parts.*--accumulate 2"):
+        toy_training(settings, loss=too_large).run()
+    second = toy_training(settings)
+    second.resume()
+    assert second.progress.epoch == 1
+    second.run()
+    assert_same(weights_of(uninterrupted), weights_of(second))
+
+
+def test_other_errors_are_not_taken_for_missing_memory(tmp_path):
+    def wrong(images, logits, labels):
+        return losses.binary_cross_entropy(images, logits[:, :3], labels)
+
+    with pytest.raises((RuntimeError, ValueError)):
+        toy_training(toy_settings(tmp_path), loss=wrong).run()
 
 
 def test_tensorboard_holds_loss_rate_and_each_finding(tmp_path):
