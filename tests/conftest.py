@@ -1,6 +1,7 @@
 """Shared fixtures: real radiographs where they are at hand, prepared phantoms, scripts as processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,3 +55,21 @@ def phantoms(tmp_path_factory) -> Path:
         made = run_python(*words)
         assert made.returncode == 0, made.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory) -> Path:
+    """A folder with the package as `pip install` of the repository leaves it, without a clone."""
+    folder = tmp_path_factory.mktemp("installed")
+    source = folder / "source"  # a build leaves files in the folder that it builds from
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.py", "MANIFEST.in"):
+        shutil.copy(ROOT / name, source)
+    without = shutil.ignore_patterns("__pycache__", "*.pth", "*.csv")
+    for path in (ROOT / "cxr14", *ROOT.glob("[0-9]*-*")):
+        shutil.copytree(path, source / path.name, ignore=without)
+    words = ("pip", "install", "--no-build-isolation", "--no-deps", "--no-index", "--quiet")
+    made = run_python("-m", *words, "--target", folder / "packages", source)
+    assert made.returncode == 0, made.stderr
+    shutil.rmtree(source)
+    return folder / "packages"

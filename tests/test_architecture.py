@@ -166,7 +166,7 @@ SCRIPTS = [
     path
     for pattern in ("[0-9]*-*/*.py", "ChestX-ray14/*.py", "*.py")
     for path in sorted(ROOT.glob(pattern))
-    if path.name != "model.py"
+    if path.name not in ("model.py", "setup.py")
 ]
 
 

@@ -49,7 +49,9 @@ def _versions() -> dict[str, str]:
 
 
 def _revision() -> str:
-    """Name the state of the checkout, or "unknown" where git cannot tell."""
+    """Name the state of the clone, or "unknown" in an installed package and where git cannot tell."""
+    if not (ROOT / ".git").exists():  # git would look in the folders above
+        return "unknown"
     command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

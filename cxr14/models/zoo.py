@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from pathlib import Path
 from types import ModuleType
 
 from torch import nn
@@ -21,12 +22,15 @@ NAMES: tuple[str, ...] = (
 SMALLEST_IMAGE = 32
 """Pixels: every network halves its image five times."""
 
+# The build of a wheel copies the numbered folders there (setup.py). A clone has no such folder.
+_INSTALLED = Path(__file__).resolve().parent.parent / "networks"
+
 _modules: dict[str, ModuleType] = {}
 
 
 def available() -> tuple[str, ...]:
     """Return the numbered folders that hold a ``model.py``: the five networks', then a user's own."""
-    found = sorted(path.parent.name for path in ROOT.glob("[0-9]*/model.py"))
+    found = sorted(path.parent.name for path in _folder().glob("[0-9]*/model.py"))
     return (*NAMES, *(name for name in found if name not in NAMES))
 
 
@@ -67,12 +71,19 @@ def model_file(name: str) -> ModuleType:
     if name not in available():
         raise InputError(f"there is no network {name!r}; known are {', '.join(available())}.")
     if name not in _modules:
-        path = ROOT / name / "model.py"
+        path = _folder() / name / "model.py"
         if not path.is_file():
-            raise InputError(f"{path} is missing; cxr14 needs a clone of its whole repository.")
+            raise InputError(
+                f"{path} is missing; clone the whole repository, or install cxr14 from it with pip."
+            )
         spec = importlib.util.spec_from_file_location(f"cxr14.models.zoo:{name}", path)
         module = importlib.util.module_from_spec(spec)
         sys.modules[spec.name] = module  # dataclasses look up the module of their class there
         spec.loader.exec_module(module)
         _modules[name] = module
     return _modules[name]
+
+
+def _folder() -> Path:
+    """Return the folder that holds the numbered folders, in a clone and in an installed package."""
+    return _INSTALLED if _INSTALLED.is_dir() else ROOT

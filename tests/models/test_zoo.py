@@ -163,7 +163,7 @@ def test_a_model_file_with_an_error_raises_it_each_time(own_folder):
 
 
 def test_a_missing_model_file_of_the_study_raises_input_error(own_folder):
-    with pytest.raises(InputError, match="clone of its whole repository"):
+    with pytest.raises(InputError, match="clone the whole repository"):
         zoo.build("3-CheXNet")
 
 
