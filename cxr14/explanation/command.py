@@ -20,7 +20,7 @@ from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.errors import InputError
 from cxr14.explanation import localization, pointing_game
-from cxr14.explanation.heat_maps import Layer, heat_maps, layer_for
+from cxr14.explanation.heat_maps import Layer, all_cells, enlarge, heat_maps, layer_for
 from cxr14.explanation.overlays import MOST_ON_SHEET, SIDE, HeatMap, save_contact_sheet, save_overlay
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
@@ -118,12 +118,34 @@ class Explainer:
             names: M radiographs; a name may occur several times.
             findings: column number of the finding of each map.
         """
-        for start in tqdm(range(0, len(names), self.batch_size), unit="batch", desc="heat maps", leave=False):
-            part = slice(start, start + self.batch_size)
+        if self.layer.closed_form and names:
+            yield from self._in_closed_form(names, findings)
+            return
+        for part in self._batches(len(names)):
             maps, logits = heat_maps(
                 self.model, self.layer, self._crops(names[part]), findings[part], self.method
             )
             yield from zip(maps, expit(logits[np.arange(len(maps)), findings[part]]).tolist(), strict=True)
+
+    def _in_closed_form(
+        self, names: Sequence[str], findings: Sequence[int]
+    ) -> Iterator[tuple[np.ndarray, float]]:
+        """Yield as `__call__`, from one pass for each radiograph, however many of its findings are wanted."""
+        row_of = {name: row for row, name in enumerate(dict.fromkeys(names))}
+        radiographs = list(row_of)
+        parts = [
+            all_cells(self.model, self.layer, self._crops(radiographs[part]), self.method)
+            for part in self._batches(len(radiographs))
+        ]
+        cells, logits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        for name, finding in zip(names, findings, strict=True):
+            row = row_of[name]
+            (heat,) = enlarge(cells[row, finding][None], self.about.image_size)
+            yield heat, float(expit(logits[row, finding]))
+
+    def _batches(self, count: int) -> Iterator[slice]:
+        for start in tqdm(range(0, count, self.batch_size), unit="batch", desc="heat maps", leave=False):
+            yield slice(start, start + self.batch_size)
 
     @torch.inference_mode()
     def most_probable(self, names: Sequence[str], count: int) -> list[list[int]]:

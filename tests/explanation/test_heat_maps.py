@@ -1,5 +1,7 @@
 """Heat maps of networks whose evidence is known, against their formulas, and of all five networks."""
 
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from cxr14.data import augment
+from cxr14.errors import InputError
 from cxr14.explanation import heat_maps
 from cxr14.findings import FINDINGS
 from cxr14.models import zoo
@@ -128,3 +131,60 @@ def test_every_network_has_maps_at_every_layer(name):
         if layer == heat_maps.layer_for(name, 64):
             assert (maps.max(axis=(1, 2)) > 0.99).all()
             assert (maps.std(axis=(1, 2)) > 0.01).all()
+
+
+# At the last layer: the closed form
+
+SIZE = 64  # 2 x 2 cells
+
+
+@pytest.fixture(scope="module", params=zoo.NAMES)
+def last_layer(request):
+    """A network with random weights, its last layer, and four radiographs."""
+    torch.manual_seed(4)
+    model = zoo.build(request.param, pretrained=False, image_size=SIZE).eval()
+    layer = heat_maps.layer_for(request.param, 224)
+    return model, layer, torch.randint(0, 256, (4, SIZE, SIZE), dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("method", ["layer-cam", "grad-cam"])
+def test_closed_form_equals_the_gradients(last_layer, method):
+    model, layer, images = last_layer
+    assert layer.closed_form
+    findings = [0, 5, 8, 13]
+    cells, logits = heat_maps.all_cells(model, layer, images, method)
+    reference, reference_logits = heat_maps.maps_by_gradients(model, layer, images, findings, method)
+    np.testing.assert_allclose(logits, reference_logits, atol=1e-5)
+    drawn, _ = heat_maps.heat_maps(model, layer, images, findings, method)
+    for row, finding in enumerate(findings):
+        hottest, coolest = cells[row, finding].max(), cells[row, finding].min()
+        if hottest == 0:
+            assert not reference[row].any()
+            continue
+        # Maps are stretched to the range from 0 to 1, and rounding errors with them.
+        stretch = hottest / (hottest - coolest)
+        assert np.abs(drawn[row] - reference[row]).max() <= 1e-5 * max(stretch, 1)
+    assert cells.any(axis=(1, 2, 3)).all()
+
+
+def test_all_maps_in_closed_form_take_less_time_than_three_by_gradients():
+    """Measured: 26 ms with the forward pass, against 14 times 30 ms."""
+    model = zoo.build(zoo.NAMES[0], pretrained=False).eval()
+    layer = heat_maps.layer_for(zoo.NAMES[0], 224)
+    images = torch.randint(0, 256, (1, 224, 224), dtype=torch.uint8).expand(3, -1, -1)
+
+    def shortest(compute):
+        seconds = []
+        for _ in range(3):
+            started = time.process_time()
+            compute()
+            seconds.append(time.process_time() - started)
+        return min(seconds)
+
+    by_gradients = shortest(lambda: heat_maps.maps_by_gradients(model, layer, images, [0, 1, 2]))
+    assert shortest(lambda: heat_maps.all_cells(model, layer, images[:1])) < 0.7 * by_gradients
+
+
+def test_a_network_without_known_layers_raises_input_error():
+    with pytest.raises(InputError, match="layers of 8-My-Network are not known"):
+        heat_maps.layer_for("8-My-Network", 224)

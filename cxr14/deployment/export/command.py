@@ -102,7 +102,7 @@ def export(settings: ExportSettings) -> None:
 
 def model_file(network: str) -> str:
     """Return the name of a network's exported file: 1-EEEA-Net-C2 -> eeea-net-c2.onnx."""
-    return network.partition("-")[2].lower() + ".onnx"
+    return (network.partition("-")[2] or network).lower() + ".onnx"
 
 
 def _warnings(loaded: Checkpoint, image_list: ImageList, points: OperatingPoints | None) -> list[str]:
