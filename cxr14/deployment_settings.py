@@ -33,6 +33,30 @@ class ExportSettings(ScriptSettings):
 
 
 @dataclass(kw_only=True)
+class ShareSettings(ScriptSettings):
+    """A folder for Hugging Face's hub."""
+
+    ckpt_path: InputPath
+    """Checkpoint of one of the five networks, distilled or not."""
+    results_dir: InputPath
+    """Folder of the checkpoint's results, for the figures of the model card."""
+    model_path: InputPath
+    """Model that export-model.py wrote from the checkpoint; its card lies beside it."""
+    nih_table: InputPath | None = None
+    """NIH's Data_Entry_2017.csv, for AUROCs by sex, age and view; None: the card has none."""
+    out_dir: OutputFolder
+    """Folder to write."""
+    push: str | None = None
+    """Upload the folder to this repository of the hub, OWNER/NAME; None: nothing is uploaded."""
+    private: bool = True
+    """Make a repository that does not exist yet a private one."""
+    weights_license: str = "mit"
+    """Licence of the weights, in the hub's spelling."""
+    source: str | None = None
+    """Address of the repository with this code, which the card's instructions then name."""
+
+
+@dataclass(kw_only=True)
 class PredictSettings(ScriptSettings):
     """Predictions of an exported model."""
 

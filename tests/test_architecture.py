@@ -42,6 +42,7 @@ MAY_IMPORT_TORCH = (
     "cxr14.explanation.command",
     "cxr14.explanation.heat_maps",
     "cxr14.deployment.export",
+    "cxr14.deployment.hub",
 )
 WITHOUT_TORCH = [name for name in MODULES if not name.startswith(MAY_IMPORT_TORCH)]
 NUMBERED = sorted(path for path in ROOT.glob("[0-9]*-*") if path.is_dir())

@@ -1,4 +1,4 @@
-"""Heat maps at a network's last feature maps, for all findings at once and without a backward pass.
+"""Heat maps of all findings at a network's last layer, without a backward pass.
 
 Behind its last feature maps F each of the five networks takes their mean over the cells, so all cells of a
 channel c share one derivative of a logit, d_kc = d logit_k / d mean_c, divided by the number of cells. It has

@@ -1,0 +1,1 @@
+"""A trained network as a folder for Hugging Face's hub."""
