@@ -1,4 +1,4 @@
-"""The files of the folder: weights and configuration as timm reads them, the exported model, and README."""
+"""The files of the folder: weights, configuration, exported model and README."""
 
 import shutil
 import tempfile

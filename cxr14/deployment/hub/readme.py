@@ -1,4 +1,4 @@
-"""README.md of the folder, the model card for readers: figures and facts for the template beside it."""
+"""README.md of the folder: figures and facts for the template beside it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

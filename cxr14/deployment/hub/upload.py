@@ -1,4 +1,4 @@
-"""Upload of the folder to the hub, or to another server that HF_ENDPOINT names."""
+"""Upload of the folder to the hub, or to the server that HF_ENDPOINT names."""
 
 from pathlib import Path
 
