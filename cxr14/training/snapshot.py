@@ -1,4 +1,4 @@
-"""Snapshots of a training, and its stop: SIGTERM, Ctrl-C, a scheduler's signal, a time limit."""
+"""Snapshots of a training, and its stop by a signal or a time limit."""
 
 import math
 import signal
