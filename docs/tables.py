@@ -10,7 +10,7 @@ import csv
 import re
 from collections.abc import Callable, Mapping
 
-from benchmarks.distillation.page import distillation_map
+from benchmarks.distillation.page import distillation_arms, distillation_map
 from cxr14.files import atomic_write
 from cxr14.report import published_results
 from cxr14.settings import ROOT
@@ -101,6 +101,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "interval-coverage-mixture": lambda: benchmark_tables.interval_coverage(normal=False),
     "mean-coverage": benchmark_tables.mean_coverage,
     "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
+    "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
 }
 PAGES = tuple(
     ROOT / name for name in ("README.md", "README.zh-CN.md", "benchmarks/README.md", "docs/distillation.md")

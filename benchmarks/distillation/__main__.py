@@ -1,25 +1,30 @@
 """Run the experiment, unattended and resumable: each run leaves one JSON file.
 
     python -m benchmarks.distillation --stage map --jobs 2
-    python -m benchmarks.distillation --stage map --list        # what would be run
+    python -m benchmarks.distillation --stage screening --jobs 2 --list    # what would be run
+    python -m benchmarks.distillation --stage compare                     # differences between the arms
+    python -m benchmarks.distillation --stage draw                        # the figure of docs/distillation.md
+    python -m docs.tables                                                 # tables of docs/distillation.md
 
-The runs of a stage that have a JSON file are not repeated; an interrupted training resumes. With --jobs 2 two
-trainings run side by side with one thread each, which on two cores is faster than one with two.
+The runs of a stage that have a JSON file are not repeated; an interrupted training resumes. With --jobs 2
+two trainings run side by side with one thread each, which on two cores is faster than one with two; on a GPU
+several students fit side by side. --budget gpu adds the regimes and arms that take hours of a GPU.
 """
 
 import os
 import subprocess
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
-from benchmarks.distillation import data
-from benchmarks.distillation.stages import STAGES
+from benchmarks.distillation import data, runs
+from benchmarks.distillation.runs import Run
+from benchmarks.distillation.stages import STAGES, Budget
 from cxr14 import script
 from cxr14.script import PositiveInt, ScriptSettings
 from cxr14.settings import ROOT
@@ -29,8 +34,12 @@ from cxr14.settings import ROOT
 class ExperimentSettings(ScriptSettings):
     """The experiment on distillation."""
 
-    stage: Literal["map"] = "map"
-    """map: each network alone, over regimes: where is a teacher better than the student."""
+    stage: Literal["map", "screening", "finalists", "longer", "compare", "draw"] = "map"
+    """map: each network alone, over regimes: where is a teacher better than the student; screening: every
+    arm, two seeds; finalists: five seeds; longer: the same for twice the epochs; compare: differences between
+    the arms; draw: the figure of docs/distillation.md."""
+    budget: Budget = "cores"
+    """cores: what two cores do within hours; gpu: all regimes and arms."""
     work: Path = ROOT / "benchmarks" / "work"
     """Folder for radiographs, checkpoints and logits; not committed."""
     results: Path = ROOT / "benchmarks" / "results" / "distillation"
@@ -45,35 +54,69 @@ class ExperimentSettings(ScriptSettings):
 
 def main(settings: ExperimentSettings) -> None:
     """Run what is left of a stage."""
-    from benchmarks.distillation import runs
+    if settings.stage == "compare":
+        from benchmarks.distillation import differences
 
-    planned = STAGES[settings.stage]()
+        print(f"written: {differences.write(settings.work, settings.results)}")
+        return
+    if settings.stage == "draw":
+        from benchmarks.distillation import figures
+
+        print(f"written: {figures.write(settings.results, ROOT / 'docs' / 'distillation.png')}")
+        return
+    planned = with_teachers(STAGES[settings.stage](settings.budget))
     if settings.only:
         (run,) = [one for one in planned if one.name == settings.only]
         runs.train(run, settings.work)
         runs.score(run, settings.work, settings.results)
         return
-    left = [run for run in planned if not (settings.results / f"{run.name}.json").is_file()]
+    left = [run for run in planned if not _is_finished(run, planned, settings)]
     if settings.list:
         for run in planned:
             print("left" if run in left else "done", run.name)
         return
     for regime in {run.regime.radiographs: run.regime for run in left}.values():
         data.prepare(regime, settings.work)  # once, before runs that share the radiographs
-    threads = max(1, len(os.sched_getaffinity(0)) // settings.jobs)
     began = time.monotonic()
-    bar = tqdm(total=len(left), unit="run", desc=settings.stage)
-    with ThreadPoolExecutor(settings.jobs) as pool, bar:
-        futures = [pool.submit(_in_a_process, run.name, settings, threads) for run in left]
-        for future in futures:
-            future.result()
-            bar.update()
+    _run_all(left, settings)
     print(f"{len(left)} runs in {(time.monotonic() - began) / 60:.0f} minutes; results in {settings.results}")
+
+
+def with_teachers(planned: list[Run]) -> list[Run]:
+    """Return the runs with those of their teachers before them, each once."""
+    return list(dict.fromkeys(each for run in planned for each in (*run.teachers, run)))
+
+
+def _is_finished(run: Run, planned: list[Run], settings: ExperimentSettings) -> bool:
+    """Return whether a run has its result and, if it teaches one that has none, its checkpoint too."""
+    if not (settings.results / f"{run.name}.json").is_file():
+        return False
+    pupils = [one for one in planned if run in one.teachers]
+    needed = not all((settings.results / f"{one.name}.json").is_file() for one in pupils)
+    return runs.is_trained(run, settings.work) or not needed
+
+
+def _run_all(left: list[Run], settings: ExperimentSettings) -> None:
+    """Run them in order, a student when its teachers are there."""
+    threads = max(1, len(os.sched_getaffinity(0)) // settings.jobs)
+    waiting, running = list(left), dict[Future, Run]()
+    with ThreadPoolExecutor(settings.jobs) as pool, tqdm(total=len(left), unit="run") as bar:
+        while waiting or running:
+            ready = [
+                run for run in waiting if all(runs.is_trained(one, settings.work) for one in run.teachers)
+            ]
+            for run in ready[: settings.jobs - len(running)]:
+                waiting.remove(run)
+                running[pool.submit(_in_a_process, run.name, settings, threads)] = run
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                future.result()
+                del running[future]
+                bar.update()
 
 
 def _in_a_process(name: str, settings: ExperimentSettings, threads: int) -> None:
     words = [sys.executable, "-m", "benchmarks.distillation", "--stage", settings.stage, "--only", name]
-    words += ["--work", str(settings.work), "--results", str(settings.results)]
+    words += ["--budget", settings.budget, "--work", str(settings.work), "--results", str(settings.results)]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     subprocess.run(words, check=True, cwd=ROOT, env=environment)
 

@@ -1,14 +1,26 @@
-"""The tables of docs/distillation.md, from the JSON files of the runs alone."""
+"""The tables and figures of docs/distillation.md, from the JSON files of the runs alone."""
 
+import dataclasses
 import json
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.distillation.stages import STUDENT, map_of_regimes
+import numpy as np
+
+from benchmarks.distillation.arms import BY_NAME
+from benchmarks.distillation.differences import FILE, NOISY, TRUE
+from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.stages import map_of_regimes
+from cxr14.settings import STUDENT
+
+VALIDATION = "validation, noisy labels"
+Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+"""The head of a table, and its rows."""
 
 
-def distillation_map(results: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+def distillation_map(results: Path) -> Rows:
     """Return each network alone by regime: AUROC, gain of twice the epochs, lead over the student.
 
     Args:
@@ -17,39 +29,78 @@ def distillation_map(results: Path) -> tuple[tuple[str, ...], list[tuple[str, ..
     Returns:
         The head of the table, and its rows; the cells of a run that has not ended are empty.
     """
-    runs = {}
-    for path in sorted(results.glob("*_labels_s0.json")):
-        run = json.loads(path.read_text())
-        regime = run["regime"]
-        runs[(regime["train_count"], regime["image_size"], run["network"], regime["epochs"])] = run
-    planned = {
-        (run.regime.train_count, run.regime.image_size, run.network, run.regime.epochs): None
-        for run in map_of_regimes()
-    }
+    alone = [run for run in _runs(results) if run["arm"] == "labels" and run["seed"] == 0]
+    runs = {(Regime(**run["regime"]), run["network"]): run for run in alone}
+    planned = {(run.regime, run.network): None for run in map_of_regimes("cores")}
     rows = []
-    for count, size, network, epochs in {**planned, **runs}:
-        run = runs.get((count, size, network, epochs))
-        longer = runs.get((count, size, network, 2 * epochs))
-        student = runs.get((count, size, STUDENT, epochs))
-        cells = (f"{count:,}", str(size), network.partition("-")[2], str(epochs))
+    for regime, network in {**planned, **runs}:
+        run = runs.get((regime, network))
+        longer = runs.get((dataclasses.replace(regime, epochs=2 * regime.epochs), network))
+        student = runs.get((regime, STUDENT))
+        cells = (*_regime_cells(regime), network.partition("-")[2], str(regime.epochs))
         if run is None:
             rows.append((*cells, "", "", "", "", ""))
             continue
-        gain = _mean_auroc(longer, "validation, noisy labels") - _mean_auroc(run, "validation, noisy labels")
-        lead = _mean_auroc(run, "test, true labels") - _mean_auroc(student, "test, true labels")
+        gain = _mean_auroc(longer, VALIDATION) - _mean_auroc(run, VALIDATION)
+        lead = _mean_auroc(run, TRUE) - _mean_auroc(student, TRUE)
         rows.append(
             (
                 *cells,
-                *(
-                    f"{_mean_auroc(run, name):.3f}"
-                    for name in ("validation, noisy labels", "test, noisy labels", "test, true labels")
-                ),
+                *(f"{_mean_auroc(run, name):.3f}" for name in (VALIDATION, NOISY, TRUE)),
                 "" if math.isnan(gain) else f"{gain:+.3f}",
                 "" if math.isnan(lead) or network == STUDENT else f"{lead:+.3f}",
             )
         )
-    head = ("radiographs", "px", "network", "epochs", "validation", "test", "test, true labels")
+    head = ("signs", "radiographs", "px", "network", "epochs", "validation", "test", "test, true labels")
     return (*head, "gain of twice the epochs", "lead over the student, true labels"), rows
+
+
+def distillation_arms(results: Path) -> Rows:
+    """Return the arms of each regime: mean AUROC over seeds, differences from labels alone and teacher."""
+    students = defaultdict(list)  # (regime, arm) -> runs
+    for run in _runs(results):
+        if run["network"] == STUDENT:
+            students[Regime(**run["regime"]), run["arm"]].append(run)
+    path = results / FILE
+    found = json.loads(path.read_text()) if path.is_file() else []
+    differences = {
+        (Regime(**row["regime"]), row["arm"], row["than"] == "labels"): row
+        for row in found
+        if row["scored on"] == TRUE
+    }
+    compared = {regime for regime, arm in students if arm != "labels"}
+    order = list(BY_NAME)
+    rows = []
+    for regime, arm in sorted(students, key=lambda key: (key[0].name, order.index(key[1]))):
+        runs = students[regime, arm]
+        if regime not in compared:
+            continue
+        means = [np.mean([_mean_auroc(run, name) for run in runs]) for name in (VALIDATION, NOISY, TRUE)]
+        error = np.mean([run[NOISY]["mean calibration error"] for run in runs])
+        rows.append(
+            (
+                *(*_regime_cells(regime), str(regime.epochs), arm, str(len(runs))),
+                *(f"{mean:.3f}" for mean in means),
+                f"{error:.3f}",
+                _span(differences.get((regime, arm, True))),
+                _span(differences.get((regime, arm, False))),
+            )
+        )
+    head = ("signs", "radiographs", "px", "epochs", "arm", "seeds", "validation", "test", "test, true labels")
+    return (*head, "calibration error", "minus labels alone", "minus its best teacher"), rows
+
+
+def _regime_cells(regime: Regime) -> tuple[str, str, str]:
+    signs = regime.difficulty + ("" if regime.label_noise else ", no label noise")
+    return signs, f"{regime.train_count:,}", str(regime.image_size)
+
+
+def _span(row: Mapping | None) -> str:
+    return "" if row is None else f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+
+
+def _runs(results: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted(results.glob("*_s[0-9].json"))]
 
 
 def _mean_auroc(run: Mapping | None, name: str) -> float:

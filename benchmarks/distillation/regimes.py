@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from cxr14.data.geometry import read_side
+
 VALIDATION, TEST = 4_000, 20_000
 LARGEST_TRAINING_LIST = 20_000
+
+NOISE = 0.08
+"""Label noise of phantoms of standard difficulty."""
 
 
 @dataclass(frozen=True)
@@ -19,26 +24,35 @@ class Regime:
     """Passes over the training list."""
     difficulty: Literal["standard", "easy"] = "standard"
     """Difficulty of the phantoms' signs, as make-phantoms.py knows it."""
-    label_noise: float = 0.08
+    label_noise: float = NOISE
     """Share of the findings that are not labelled, and invented labels as a share of the prevalence."""
+    drawn_for: int = 0
+    """Image size that the radiographs are drawn for, larger where a teacher sees them sharper; 0: the own."""
 
     @property
     def radiographs(self) -> str:
         """Name of the set of radiographs in file names."""
-        noise = "" if self.label_noise == 0.08 else f"-noise{self.label_noise:g}"
-        return f"{'' if self.difficulty == 'standard' else f'{self.difficulty}-'}{self.side}{noise}"
+        return f"{self._difficulty}{self.side}{self._noise}"
 
     @property
     def name(self) -> str:
         """Name of the regime in file names."""
-        difficulty = "" if self.difficulty == "standard" else f"{self.difficulty}-"
-        noise = "" if self.label_noise == 0.08 else f"-noise{self.label_noise:g}"
-        return f"{difficulty}n{self.train_count}-px{self.image_size}-e{self.epochs}{noise}"
+        drawn = f"-from{self.drawn_for}" if self.drawn_for else ""
+        size = f"n{self.train_count}-px{self.image_size}"
+        return f"{self._difficulty}{size}-e{self.epochs}{self._noise}{drawn}"
 
     @property
     def side(self) -> int:
         """Side of the packed radiographs in pixels."""
-        return round(self.image_size * 256 / 224)
+        return read_side(self.drawn_for or self.image_size)
+
+    @property
+    def _difficulty(self) -> str:
+        return "" if self.difficulty == "standard" else f"{self.difficulty}-"
+
+    @property
+    def _noise(self) -> str:
+        return "" if self.label_noise == NOISE else f"-noise{self.label_noise:g}"
 
 
 # Learning rate of each network trained from scratch with batches of 32.

@@ -18,6 +18,7 @@ from cxr14.files import atomic_write
 from cxr14.settings import ROOT, STUDENT
 
 KD = "6-Distilling-to-EEEA-Net-C2"
+TRAINED = "trained"
 
 
 @dataclass(frozen=True)
@@ -30,26 +31,29 @@ class Run:
     arm: str = "labels"
     """Name of the arm."""
     seed: int = 0
-    teacher: "Run | None" = None
-    """The run whose network teaches."""
+    teachers: tuple["Run", ...] = ()
+    """The runs whose networks teach."""
     flags: dict[str, object] = field(default_factory=dict, hash=False)
-    """Settings of the arm beyond those of the regime, by flag."""
+    """Settings of the arm beyond those of the regime, by flag; None: a flag without a value."""
+    control: str | None = None
+    """What is done to the teacher's logits, for benchmarks/distillation/control.py."""
 
     @property
     def name(self) -> str:
         """Name of the run's files."""
-        parts = [self.regime.name, self.network]
-        if self.teacher:
-            parts.append(f"by-{self.teacher.network}-e{self.teacher.regime.epochs}-s{self.teacher.seed}")
-        return "_".join([*parts, self.arm, f"s{self.seed}"])
+        by = "+".join(f"{one.network[0]}-e{one.regime.epochs}" for one in self.teachers)
+        arm = self.arm.replace(": ", "-").replace(", ", "-").replace(" ", "-")
+        parts = [self.regime.name, self.network, f"by-{by}" if by else "", arm, f"s{self.seed}"]
+        return "_".join(part for part in parts if part)
 
 
 def train(run: Run, work: Path) -> None:
     """Train, or resume where an interruption left it; nothing where the checkpoint is finished."""
     lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
-    if (folder / "trained").is_file():
+    if is_trained(run, work):
         return
     flags = {
+        "no-pretrained": None,
         "data-dir": lists.images,
         "train-image-list": lists.train,
         "val-image-list": lists.val,
@@ -60,25 +64,33 @@ def train(run: Run, work: Path) -> None:
         "learning-rate": LEARNING_RATES[run.network],
         "smallest-crop": SMALLEST_CROP,
         "seed": run.seed,
-        "device": "auto",
         **run.flags,
     }
-    script = ROOT / run.network / "train-model.py"
-    if run.teacher:
-        script = ROOT / KD / f"train-kd{run.teacher.network[0]}-model.py"
-        flags |= {
-            "teacher-ckpt-path": work / "runs" / run.teacher.name / "model.pth",
-            "student-ckpt-path": None,
-        }
-    words = [sys.executable, script, "--no-pretrained"]
-    words += [word for name, value in flags.items() for word in (f"--{name}", value)]
+    words: list[object] = [ROOT / run.network / "train-model.py"]
+    weights = [work / "runs" / teacher.name / "model.pth" for teacher in run.teachers]
+    if weights:
+        flags |= {"teacher-cache": work / "teacher-logits", "student-ckpt-path": "None"}
+        flags |= {"teacher-ckpt-path": weights[0]} if len(weights) == 1 else {}
+        words = [ROOT / KD / f"train-kd{run.teachers[0].network[0]}-model.py"]
+    if len(weights) > 1:
+        words = [ROOT / KD / "train-kdall-model.py", "--teachers", *weights]
+    if run.control:
+        words = ["-m", "benchmarks.distillation.control", "--control", run.control]
+    for name, value in flags.items():
+        words += [f"--{name}"] if value is None else [f"--{name}", value]
     if (folder / "model.last.pth").exists():
         words.append("--resume")
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with (folder / "output.txt").open("a") as output:
-        subprocess.run([str(word) for word in words], check=True, stdout=output, stderr=output)
-    (folder / "trained").write_text(json.dumps({"seconds of the last part": time.monotonic() - began}))
+        command = [sys.executable, *map(str, words)]
+        subprocess.run(command, check=True, stdout=output, stderr=output, cwd=ROOT)
+    (folder / TRAINED).write_text(json.dumps({"seconds of the last part": time.monotonic() - began}))
+
+
+def is_trained(run: Run, work: Path) -> bool:
+    """Return whether the checkpoint of a run is there and finished."""
+    return (work / "runs" / run.name / TRAINED).is_file()
 
 
 def score(run: Run, work: Path, results: Path) -> Path:
@@ -110,7 +122,7 @@ def score(run: Run, work: Path, results: Path) -> Path:
         "network": run.network,
         "arm": run.arm,
         "seed": run.seed,
-        "teacher": run.teacher.name if run.teacher else None,
+        "teachers": [teacher.name for teacher in run.teachers],
         "flags": {name: str(value) for name, value in run.flags.items()},
         "best epoch": trained.about.epoch,
         "validation AUROC by epoch": _history(folder / "model.log.csv"),

@@ -2,27 +2,120 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Literal
 
+from benchmarks.distillation.arms import ARMS, BY_NAME, Arm
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import Run
+from cxr14.models.zoo import NAMES
+from cxr14.settings import STUDENT
 
-STUDENT, OFA, CHEXNET = "1-EEEA-Net-C2", "2-OFA-595", "3-CheXNet"
+Budget = Literal["cores", "gpu"]
+"""What can be had: hours of two cores, or of a GPU."""
+
+OFA, CHEXNET, VISFORMER, AUTOFORMER = NAMES[1:]
+
+FIT = Regime(train_count=2_000, difficulty="easy", epochs=24)
+"""The regime in which the arms are compared on two cores."""
+
+_TEACHERS = {
+    "none": (),
+    "best": (CHEXNET,),
+    "two": (OFA, CHEXNET),
+    "three": (OFA, CHEXNET, VISFORMER),
+    "five": NAMES,
+    "itself": (STUDENT,),
+}
+
+_ON_CORES = (
+    "labels",
+    "labels, smoothed",
+    "labels, mixup",
+    "study",
+    "bernoulli",
+    "matching",
+    "matching, mixup",
+    "matching, mixup, w 0",
+    "matching, mixup, T 2",
+    "matching, mixup, correlation",
+    "matching, mixup, two teachers",
+    "matching, mixup, two by finding",
+    "control: itself",
+    "control: permuted",
+    "control: doubled",
+)
+"""Arms of the screening on two cores; a GPU has all of them."""
+
+FINALISTS = ("labels", "bernoulli", "matching, mixup")
+"""Arms with five seeds and two lengths, chosen on the validation AUROC of the screening."""
 
 
-def map_of_regimes() -> list[Run]:
+def map_of_regimes(budget: Budget) -> list[Run]:
     """Return stage 0: the student and possible teachers alone, each at two lengths.
 
     A network is at its plateau where twice the epochs raise its validation AUROC by less than 0.003.
     """
-    easy = Regime(train_count=2_000, image_size=64, difficulty="easy")
-    lengths = [(easy, (24, 48))]
-    lengths += [(Regime(train_count=5_000), (16, 32)), (Regime(train_count=1_000), (40, 80))]
+    regimes = [FIT, Regime(train_count=5_000), Regime(train_count=1_000, epochs=40)]
+    networks = (CHEXNET, STUDENT)
+    if budget == "gpu":
+        networks = (*NAMES[1:], STUDENT)
+        regimes += [
+            Regime(train_count=count, image_size=size, epochs=epochs, label_noise=noise)
+            for count, epochs in ((1_000, 40), (5_000, 16), (20_000, 12))
+            for size in (64, 96, 128)
+            for noise in (0.08, 0.0)
+        ]
     return [
-        Run(replace(regime, epochs=epochs), network)
-        for regime, both in lengths
-        for epochs in both
-        for network in (CHEXNET, STUDENT)
+        Run(replace(regime, epochs=length * regime.epochs), network)
+        for regime in dict.fromkeys(regimes)
+        for length in (1, 2)
+        for network in networks
     ]
 
 
-STAGES: dict[str, Callable[[], list[Run]]] = {"map": map_of_regimes}
+def screening(budget: Budget) -> list[Run]:
+    """Return every arm with two seeds, at the plateau's length."""
+    names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
+    return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], FIT, seed)]
+
+
+def finalists(budget: Budget, length: int = 1) -> list[Run]:
+    """Return the finalists with five seeds, at `length` times the plateau's epochs.
+
+    On a GPU they are trained in larger regimes too.
+    """
+    regimes = [FIT]
+    if budget == "gpu":
+        regimes += [Regime(train_count=5_000), Regime(train_count=20_000, epochs=12)]
+    return [
+        run
+        for regime in regimes
+        for seed in range(5)
+        for name in FINALISTS
+        for run in _runs(BY_NAME[name], regime, seed, length)
+    ]
+
+
+STAGES: dict[str, Callable[[Budget], list[Run]]] = {
+    "map": map_of_regimes,
+    "screening": screening,
+    "finalists": finalists,
+    "longer": partial(finalists, length=2),
+}
+
+
+def _runs(arm: Arm, regime: Regime, seed: int, length: int = 1) -> list[Run]:
+    """Return the run of an arm. A sharper teacher comes with a control on radiographs drawn for it.
+
+    A teacher is trained once, with seed 0 and for the plateau's length, on the list that its students have.
+    """
+    longer = replace(regime, epochs=length * regime.epochs)
+    if arm.teaching != "sharper":
+        teachers = tuple(Run(regime, network) for network in _TEACHERS[arm.teaching])
+        return [Run(longer, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
+    size = 2 * regime.image_size
+    drawn = replace(longer, drawn_for=size)
+    teachers = (Run(replace(regime, image_size=size), CHEXNET),)
+    flags = {**arm.flags, "sharper-teacher": None}
+    return [Run(drawn, STUDENT, "labels", seed), Run(drawn, STUDENT, arm.name, seed, teachers, flags)]

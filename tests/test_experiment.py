@@ -1,0 +1,98 @@
+"""The experiment on distillation: its plan, and its tables and figure from made runs."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.distillation import data, differences, figures, page
+from benchmarks.distillation.__main__ import with_teachers
+from benchmarks.distillation.arms import ARMS
+from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.stages import STAGES
+from cxr14.data.image_lists import write_list
+from cxr14.evaluation import metrics
+
+REGIME = Regime(train_count=100, difficulty="easy", epochs=3)
+COUNT = 120
+
+
+@pytest.mark.parametrize("budget", ["cores", "gpu"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_runs_have_names_of_their_own_and_follow_their_teachers(stage, budget):
+    planned = with_teachers(STAGES[stage](budget))
+    names = [run.name for run in planned]
+    assert len(set(names)) == len(names)
+    for number, run in enumerate(planned):
+        assert all(teacher in planned[:number] for teacher in run.teachers)
+        assert all(teacher.regime.train_count == run.regime.train_count for teacher in run.teachers)
+        assert bool(run.teachers) == (not run.arm.startswith("labels"))
+
+
+def test_arms_of_a_stage_differ_in_teacher_and_loss_alone():
+    for run in STAGES["screening"]("cores"):
+        assert run.regime == STAGES["screening"]("cores")[0].regime
+    assert len({arm.name for arm in ARMS}) == len(ARMS)
+
+
+@pytest.fixture
+def made(tmp_path, monkeypatch):
+    """Runs that exist as JSON and logits alone: two seeds of labels and of a better arm, and a teacher."""
+    rng = np.random.default_rng(0)
+    labels = (rng.random((COUNT, 14)) < 0.4).astype(np.uint8)
+    names = [f"synthetic_{number // 2:08d}_{number % 2:03d}.png" for number in range(COUNT)]
+    write_list(tmp_path / "test.txt", names, labels)
+    lists = data.Lists(
+        *(tmp_path / name for name in ("images", "train.txt", "val.txt", "test.txt", "test.txt"))
+    )
+    monkeypatch.setattr(data, "prepare", lambda regime, work: lists)
+    results = tmp_path / "results"
+    results.mkdir()
+
+    def add(name, network, arm, seed, noise, teachers=()):
+        logits = 2.0 * labels + rng.normal(0, noise, labels.shape)
+        folder = tmp_path / "work" / "runs" / name
+        folder.mkdir(parents=True)
+        np.savez_compressed(folder / "logits.npz", test=logits, val=logits)
+        mean = metrics.macro(metrics.auroc(labels, logits))[0]
+        found = {"mean AUROC": mean, "mean calibration error": 0.1, "AUROC": [mean] * 14}
+        content = {"run": name, "regime": REGIME.__dict__, "network": network, "arm": arm, "seed": seed}
+        content |= {"teachers": list(teachers), "validation AUROC by epoch": [0.5, 0.6, mean]}
+        content |= dict.fromkeys((page.VALIDATION, differences.NOISY, differences.TRUE), found)
+        (results / f"{name}.json").write_text(json.dumps(content))
+
+    add("teacher_s0", "3-CheXNet", "labels", 0, 1.0)
+    for seed in (0, 1):
+        add(f"alone_s{seed}", "1-EEEA-Net-C2", "labels", seed, 2.5)
+        add(f"taught_s{seed}", "1-EEEA-Net-C2", "matching", seed, 1.2, ["teacher_s0"])
+    return tmp_path / "work", results
+
+
+def test_differences_are_those_of_the_mean_aurocs(made):
+    work, results = made
+    rows = json.loads(differences.write(work, results).read_text())
+    by_than = {row["than"]: row for row in rows if row["scored on"] == differences.TRUE}
+    assert by_than.keys() == {"labels", "3-CheXNet"}
+    means = {
+        path.stem: json.loads(path.read_text())[differences.TRUE]["mean AUROC"]
+        for path in results.glob("*_s?.json")
+    }
+    gain = np.mean([means[f"taught_s{seed}"] - means[f"alone_s{seed}"] for seed in (0, 1)])
+    assert by_than["labels"]["difference"] == pytest.approx(gain, abs=1e-5)
+    assert 0 < by_than["labels"]["low"] < gain < by_than["labels"]["high"]
+    assert by_than["3-CheXNet"]["difference"] < 0
+
+
+def test_tables_and_figure_come_from_the_files_alone(made, tmp_path):
+    work, results = made
+    differences.write(work, results)
+    head, rows = page.distillation_arms(results)
+    assert len(rows) == 2
+    cells = dict(zip(head, rows[1], strict=True))
+    assert cells["arm"] == "matching" and cells["seeds"] == "2"
+    assert cells["minus labels alone"].startswith("+")
+    assert cells["minus its best teacher"].startswith("-")
+    head, rows = page.distillation_map(results)
+    made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
+    assert {row["network"] for row in made_rows} == {"EEEA-Net-C2", "CheXNet"}
+    assert figures.write(results, tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
