@@ -38,7 +38,7 @@ def test_every_stage_runs_in_order(reproduce):
     expected = ["python ChestX-ray14/download.py", "python ChestX-ray14/prepare.py"]
     for name in zoo.NAMES:
         expected += [f"python {name}/train-model.py --batch-size 8", f"python {name}/test-model.py"]
-    for number in range(1, 6):
+    for number in (1, 2, 3, 4, 5, "all"):
         expected.append(f"python {KD}/train-kd{number}-model.py --batch-size 8")
         expected.append(f"python {KD}/test-kd{number}-model.py")
     missing = [command for command in expected if command not in started]
@@ -64,3 +64,15 @@ def test_retest_repeats_the_tests_and_gpus_start_torchrun(reproduce):
     assert len(tests) == len(trainings) >= 10
     assert all(command.endswith("--retest") for command in tests)
     assert all(command.startswith("torchrun --nproc_per_node=2 ") for command in trainings)
+
+
+def test_further_seeds_have_checkpoints_and_results_of_their_own(reproduce, tmp_path):
+    (tmp_path / KD / "modeld3-seed1.last.pth").touch()
+    started = reproduce("--batch-size", "8", SEEDS="0 1")
+    assert "python 3-CheXNet/train-model.py --batch-size 8" in started
+    named = "--ckpt-path 3-CheXNet/model3-seed1.pth"
+    assert f"python 3-CheXNet/train-model.py {named} --seed 1 --batch-size 8" in started
+    assert f"python 3-CheXNet/test-model.py {named} --results-dir results/3-CheXNet-seed1" in started
+    named = f"--ckpt-path {KD}/modeld3-seed1.pth"
+    assert f"python {KD}/train-kd3-model.py --resume {named} --seed 1 --batch-size 8" in started
+    assert len([command for command in started if "--seed 1" in command]) == 11
