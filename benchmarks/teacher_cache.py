@@ -2,9 +2,9 @@
 
     python -m benchmarks.teacher_cache
 
-Both take their steps by turns in one process, on the same radiographs; the ratio is the median over neighbours in
-time. The teachers' logits lie in five files, as a training that has run before left them. Only time is measured.
-Writes benchmarks/results/teacher-cache-DEVICE.json.
+Both take their steps by turns in one process, on the same radiographs; the ratio is the median over
+neighbours in time. The teachers' logits lie in five files, as a training that has run before left them. Only
+time is measured. Writes benchmarks/results/teacher-cache-DEVICE.json.
 """
 
 import tempfile
