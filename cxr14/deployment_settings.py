@@ -72,3 +72,15 @@ class PredictSettings(ScriptSettings):
     """Draw the heat map of each finding that is a yes into this folder."""
     threads: Processes = 1
     """Threads of the computation; 0 takes all cores."""
+
+
+@dataclass(kw_only=True)
+class PageSettings(ScriptSettings):
+    """A page that reads radiographs in a browser."""
+
+    model_path: InputPath
+    """Model that export-model.py wrote; its card lies beside it."""
+    page: OutputFile
+    """HTML file to write."""
+    packages_dir: OutputFolder
+    """Folder that keeps the npm packages of the page, so that they are fetched once."""

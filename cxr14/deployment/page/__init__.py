@@ -1,0 +1,1 @@
+"""A page that reads radiographs in a browser, without a server: one HTML file."""
