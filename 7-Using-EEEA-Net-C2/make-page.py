@@ -3,9 +3,9 @@
     python make-page.py
     python make-page.py --model-path export/eeea-net-c2.onnx --page eeea-net-c2.html
 
-Leaves behind the page, which opens by a double click and needs no network: its Content-Security-Policy forbids
-every request, so no radiograph leaves the computer. Takes a few seconds. The first time npm, which comes with
-Node.js, fetches three packages of 38 MB into PACKAGES_DIR; after that no network is needed here either.
+Leaves behind the page, which opens by a double click and needs no network: its Content-Security-Policy
+forbids every request, so no radiograph leaves the computer. Takes a few seconds. The first time npm, which
+comes with Node.js, fetches three packages of 38 MB into PACKAGES_DIR; then no network is needed here either.
 """
 
 from cxr14 import script

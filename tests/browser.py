@@ -4,6 +4,7 @@ The protocol: https://chromedevtools.github.io/devtools-protocol/
 """
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -39,14 +40,14 @@ class Chromium:
         self._events: dict[str | None, list[dict]] = {}
         self._answers: dict[int, dict] = {}
         self._number, self._rest = 0, b""
-        # The browser reads from descriptor 3 and writes to 4. These are above both, so none overwrites another.
+        # The browser reads from descriptor 3 and writes to 4; these are above both and overwrite neither.
         theirs_in, ours_out = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in os.pipe())
         ours_in, theirs_out = (fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in os.pipe())
         self._in, self._out = ours_in, ours_out
         self._process = os.posix_spawn(
             CHROMIUM,
             [CHROMIUM, *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={folder / 'profile'}"],
-            os.environ | {"HOME": str(folder), "LANG": "en_US.UTF-8"},
+            os.environ | {"HOME": str(folder), "LC_ALL": "C.UTF-8"},
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, theirs_in, 3),
                 (os.POSIX_SPAWN_DUP2, theirs_out, 4),
@@ -63,10 +64,8 @@ class Chromium:
     def __exit__(self, *_: object) -> None:
         os.close(self._out)
         os.close(self._in)
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         os.waitpid(self._process, 0)
 
     def open(self, url: str, **emulated: object) -> "Page":

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from cxr14.data.store_files import STORE_INDEX, STORE_PIXELS, STORE_WORKING, open_store
 from cxr14.errors import InputError
@@ -21,6 +21,8 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg"})
 
 MOST_PIXELS = 64_000_000
 """Pixels of the largest radiograph that is decoded."""
+
+_TOO_MANY_PIXELS = f"it has more than {MOST_PIXELS // 1_000_000} million pixels, too many for a radiograph"
 
 _LEAST_COLOUR = 5  # mean gray levels between a pixel's strongest and weakest channel; JPEG adds a few
 
@@ -57,11 +59,11 @@ def decode_with_mode(source: Path | bytes) -> tuple[np.ndarray, str]:
             return np.asarray(image if mode == "L" else image.convert("L")), mode
     except FileNotFoundError:
         raise InputError(f"there is no radiograph {source}; {_GET_IMAGES}.") from None
-    except (
-        Exception
-    ) as error:  # a damaged file makes Pillow raise OSError, SyntaxError, ValueError, struct.error …
+    except Exception as error:  # a damaged file makes Pillow raise OSError, SyntaxError, struct.error …
         name = "the bytes given" if isinstance(source, bytes) else source
-        raise InputError(f"{name} cannot be decoded ({error}): get the file again or leave it out.") from None
+        raise InputError(
+            f"{name} cannot be decoded ({_reason(error, source)}): get the file again or leave it out."
+        ) from error
 
 
 def has_colour(source: Path | bytes) -> bool:
@@ -74,16 +76,36 @@ def has_colour(source: Path | bytes) -> bool:
     return bool((pixels.max(axis=2) - pixels.min(axis=2)).mean() > _LEAST_COLOUR)
 
 
+def _reason(error: Exception, source: Path | bytes) -> str:
+    """Return why a picture cannot be decoded, without Pillow's own words, which may hold the path."""
+    if isinstance(error, Image.DecompressionBombError):  # Pillow refuses the largest before this module does
+        return _TOO_MANY_PIXELS
+    if isinstance(error, UnidentifiedImageError):
+        size = len(source) if isinstance(source, bytes) else source.stat().st_size
+        return "it is no PNG or JPEG file" if size else "it is empty"
+    if isinstance(error, _RefusedPicture):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "the memory is not large enough"
+    if isinstance(error, OSError) and error.errno:
+        return str(error.strerror)
+    return "it is truncated" if "truncated" in str(error).lower() else "it is damaged"
+
+
+class _RefusedPicture(ValueError):
+    """Raised for a picture that Pillow would decode."""
+
+
 def _open_image(source: Path | bytes) -> Image.Image:
     # Only the formats of SUFFIXES: the others would be more code for a hostile file to reach. Nothing is
     # decoded before the size is known.
     image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "JPEG"))
     if image.width * image.height > MOST_PIXELS:
         image.close()
-        raise ValueError(f"{image.width:,} x {image.height:,} pixels are too many for a radiograph")
+        raise _RefusedPicture(_TOO_MANY_PIXELS)
     if getattr(image, "is_animated", False):
         image.close()
-        raise ValueError("it holds several pictures")
+        raise _RefusedPicture("it holds several pictures")
     return image
 
 

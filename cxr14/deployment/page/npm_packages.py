@@ -100,7 +100,12 @@ def _fetch(package: NpmPackage, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", package.spec, "--pack-destination", folder]
         # Nothing of the package is run, and a computer without a network is told so soon.
-        command += ["--ignore-scripts", "--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--loglevel=error"]
+        command += [
+            "--ignore-scripts",
+            "--fetch-retries=1",
+            "--fetch-retry-mintimeout=1000",
+            "--loglevel=error",
+        ]
         done = subprocess.run(
             command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
         )
@@ -128,4 +133,6 @@ def _require_pinned(package: NpmPackage, path: Path) -> None:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     if f"sha512-{base64.b64encode(digest).decode()}" != package.integrity:
-        raise InputError(f"{path} is not {package.spec}: its hash differs; delete the file and run this again.")
+        raise InputError(
+            f"{path} is not {package.spec}: its hash differs; delete the file and run this again."
+        )

@@ -27,36 +27,56 @@ async function filesOfInput(input) {
 
 /** Return the files that were dropped, those of folders included, and the folders without a radiograph. */
 async function filesOfDrop(transfer) {
-  // Both lists are empty once this function has waited for anything.
-  const entries = Array.from(transfer.items, (item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  // All lists are empty once this function has waited for anything.
+  const nodes = Array.from(transfer.items, nodeOf);
   const plain = Array.from(transfer.files, (file) => new ChosenFile(file, file.name));
-  if (!entries.length) return { files: plain, emptyFolders: [] };
   const found = [];
   const emptyFolders = [];
-  for (const entry of entries) {
-    const files = await filesOfEntry(entry, true);
-    if (entry.isDirectory && !files.length) emptyFolders.push(entry.name);
+  for (const [place, promised] of nodes.entries()) {
+    const node = await promised;
+    if (!isFolder(node)) {
+      found.push(plain[place]);
+      continue;
+    }
+    const files = await filesOfFolder(node, node.name);
+    if (!files.length) emptyFolders.push(node.name);
     found.push(...inOrder(files));
   }
   return { files: found, emptyFolders };
 }
 
-async function filesOfEntry(entry, isGiven = false) {
-  const path = entry.fullPath.replace(/^\//, "");
-  if (entry.name.startsWith(".") && !isGiven) return [];
-  if (entry.isFile) {
-    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
-    return isGiven || (await looksLikeRadiograph(file, path)) ? [new ChosenFile(file, path)] : [];
-  }
+/** Return a handle or, in browsers without them, an entry; Chromium opens no entry on a page of a disk. */
+function nodeOf(item) {
+  return item.getAsFileSystemHandle?.() ?? item.webkitGetAsEntry();
+}
+
+function isFolder(node) {
+  return node?.kind === "directory" || node?.isDirectory === true;
+}
+
+async function filesOfFolder(folder, path) {
   const found = [];
-  for (const inner of await entriesOf(entry.createReader())) found.push(...(await filesOfEntry(inner)));
+  for (const node of await nodesIn(folder)) {
+    const inner = `${path}/${node.name}`;
+    if (isFolder(node)) {
+      if (!node.name.startsWith(".")) found.push(...(await filesOfFolder(node, inner)));
+      continue;
+    }
+    const file = await (node.getFile?.() ?? new Promise((resolve, reject) => node.file(resolve, reject)));
+    if (await looksLikeRadiograph(file, inner)) found.push(new ChosenFile(file, inner));
+  }
   return found;
 }
 
-/** Read a folder to its end: a browser gives at most 100 entries at a time. */
-async function entriesOf(reader) {
+async function nodesIn(folder) {
   const all = [];
+  if (folder.values) {
+    for await (const handle of folder.values()) all.push(handle);
+    return all;
+  }
+  const reader = folder.createReader();
   for (;;) {
+    // At most 100 entries at a time.
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) return all;
     all.push(...some);

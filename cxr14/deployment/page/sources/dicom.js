@@ -104,13 +104,22 @@ async function storedValues(data, bytes) {
       const pixels = await browserPixels(new Blob([stream], { type: "image/jpeg" }), frame);
       return Int32Array.from({ length: rows * columns }, (_, place) => pixels[4 * place]);
     }
-    const { buffer } = new jpegLossless.Decoder().decode(stream.buffer, 0, stream.length, bitsAllocated / 8);
-    const values = bitsAllocated === 8 ? new Uint8Array(buffer) : new Uint16Array(buffer);
-    if (values.length < rows * columns) throw new Refusal("undecodable");
-    return Int32Array.from(values.subarray(0, rows * columns));
+    return losslessValues(stream, rows * columns, bitsAllocated / 8);
   } catch {
     throw new Refusal("undecodable");
   }
+}
+
+function losslessValues(stream, count, bytesEach) {
+  // The decoder looks a byte ahead, and would lose a last pixel that ends with the coded data.
+  const end = stream.findLastIndex((byte, place) => byte === 0xff && stream[place + 1] === 0xd9);
+  const padded = new Uint8Array(end + 3);
+  padded.set(stream.subarray(0, end));
+  padded.set([0, 0xff, 0xd9], end);
+  const { buffer } = new jpegLossless.Decoder().decode(padded.buffer, 0, padded.length, bytesEach);
+  const values = bytesEach === 1 ? new Uint8Array(buffer) : new Uint16Array(buffer);
+  if (values.length < count) throw new Refusal("undecodable");
+  return Int32Array.from(values.subarray(0, count));
 }
 
 function uncompressedValues(data, bytes, isBigEndian) {

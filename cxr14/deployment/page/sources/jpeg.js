@@ -39,7 +39,7 @@ function readSegments(bytes) {
     const segment = bytes.subarray(at, next);
     if (marker >= 0xc0 && marker <= 0xcf && !NO_FRAME.includes(marker)) frame = readFrame(segment);
     if (marker === 0xda) {
-      // The picture itself. Browsers show one that is cut off, as far as it goes.
+      // The picture itself. Browsers show one that is cut off as far as it goes, so its end has to be there.
       if (!hasEnd(bytes, next)) throw new Refusal("truncated");
       plain.push(bytes.subarray(at));
       return { plain, frame };
@@ -56,7 +56,7 @@ function readFrame(segment) {
   return { height: view.getUint16(5), width: view.getUint16(7), components: segment[9] };
 }
 
-/** Return whether the mark of the end follows: in coded data 0xff stands before 0 or a restart mark. */
+/** Return whether the mark of the end follows: in coded data 0xff stands before 0 and restart marks alone. */
 function hasEnd(bytes, from) {
   for (let at = from; at + 1 < bytes.length; at++) {
     if (bytes[at] === 0xff && bytes[at + 1] === 0xd9) return true;

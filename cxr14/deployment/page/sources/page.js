@@ -34,9 +34,9 @@ function readFiles(files, emptyFolders = []) {
     }
     bar.hidden = true;
     const read = answers.length - before.answers;
-    setStatus("done", { read, leftOut: leftOut.length - before.leftOut });
     if (read) await showAnswer(answers[before.answers]);
     markShown();
+    setStatus("done", { read, leftOut: leftOut.length - before.leftOut });
   });
   return work;
 }

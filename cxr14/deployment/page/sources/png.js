@@ -64,6 +64,7 @@ function readChunks(bytes) {
     const length = view.getUint32(at);
     const kind = String.fromCharCode(...bytes.subarray(at + 4, at + 8));
     const body = bytes.subarray(at + 8, at + 8 + length);
+    if (["IHDR", "PLTE"].includes(kind)) requireChecksum(bytes, at, length);
     if (kind === "IHDR") Object.assign(png, readHeader(body));
     if (png.width === undefined) throw new Refusal("notAPicture");
     // An animation tells the number of its pictures before the first of them.
@@ -73,9 +74,21 @@ function readChunks(bytes) {
     if (kind === "IEND") break;
     at += 12 + length;
   }
-  if (png.width === undefined) throw new Refusal("notAPicture");
+  if (!png.data.length) throw new Refusal("notAPicture");
   if (png.type === 3 && !png.palette) throw new Refusal("damaged");
   return png;
+}
+
+/** Refuse a chunk whose CRC-32 is not that of its name and body. */
+function requireChecksum(bytes, at, length) {
+  let sum = -1;
+  for (const byte of bytes.subarray(at + 4, at + 8 + length)) {
+    sum ^= byte;
+    for (let bit = 0; bit < 8; bit++) sum = (sum >>> 1) ^ (sum & 1 ? 0xedb88320 : 0);
+  }
+  const stored = bytes.subarray(at + 8 + length, at + 12 + length);
+  if (stored.length < 4) throw new Refusal("truncated");
+  if (new DataView(stored.buffer, stored.byteOffset).getInt32(0) !== ~sum) throw new Refusal("notAPicture");
 }
 
 function readHeader(body) {

@@ -62,5 +62,5 @@ function writeTexts() {
 
 /** Return the name of a finding in the chosen language. */
 function findingName(finding) {
-  return TEXTS[finding.name] ? text(finding.name) : finding.name;
+  return text(finding.name);
 }
