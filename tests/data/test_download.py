@@ -215,7 +215,7 @@ class HubHandler(Handler):
 def test_second_download_from_the_hub_requests_nothing(tmp_path):
     hub = Hub()
     threading.Thread(target=hub.serve_forever, daemon=True).start()
-    words = ("ChestX-ray14/download.py", "--archives", "1", "--out", tmp_path / "got")
+    words = ("ChestX-ray14/download.py", "--archives", "1", "--out", tmp_path / "downloaded")
     environment = {
         "HF_ENDPOINT": f"http://127.0.0.1:{hub.server_port}",
         "HF_HUB_OFFLINE": "0",
@@ -223,15 +223,15 @@ def test_second_download_from_the_hub_requests_nothing(tmp_path):
     }
     first = run_python(*words, **environment)
     assert first.returncode == 0, first.stderr
-    got = {path.name: path.read_bytes() for path in (tmp_path / "got" / "data").rglob("*.*")}
-    assert set(got) == {
+    downloaded = {path.name: path.read_bytes() for path in (tmp_path / "downloaded" / "data").rglob("*.*")}
+    assert set(downloaded) == {
         "Data_Entry_2017_v2020.csv",
         "BBox_List_2017.csv",
         "train_val_list.txt",
         "test_list.txt",
         "images_001.zip",
     }
-    assert set(got.values()) == {CONTENT}
+    assert set(downloaded.values()) == {CONTENT}
     assert hub.requests[:2] == ["Data_Entry_2017_v2020.csv"] * 2  # the first answer broke off
     count = len(hub.requests)
     second = run_python(*words, **environment)
@@ -239,7 +239,7 @@ def test_second_download_from_the_hub_requests_nothing(tmp_path):
     assert len(hub.requests) == count
     hub.shutdown()
     hub.server_close()
-    (tmp_path / "got" / "data" / "test_list.txt").unlink()
+    (tmp_path / "downloaded" / "data" / "test_list.txt").unlink()
     offline = run_python(*words, **environment | {"HF_HUB_OFFLINE": "1"})
     assert offline.returncode == 2
     assert "nihcc.app.box.com" in offline.stdout and "test_list.txt could not be downloaded" in offline.stderr

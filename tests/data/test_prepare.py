@@ -65,14 +65,14 @@ def source(tmp_path):
 
 @pytest.fixture
 def refused(capsys):
-    """Run prepare.py, make sure that it ends with one sentence and exit status 2, return the sentence."""
+    """Run prepare.py, check that it ends with one line and exit status 2, and return the line."""
 
     def refused(source, out, *flags):
         capsys.readouterr()
         assert prepare(source, out, *flags) == 2
-        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-        assert len(said) == 1
-        return said[0]
+        message = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        assert len(message) == 1
+        return message[0]
 
     return refused
 
@@ -169,8 +169,9 @@ def test_all_real_radiographs_are_packed(nih_mini, tmp_path):
 
 def test_real_originals_are_reduced_and_two_are_reported_as_colour(nih_mini, tmp_path):
     assert prepare(nih_mini / "originals", tmp_path, "--size", 256) == 0
-    odd = [what for what in read_report(tmp_path).values() if what["what"] == "format"]
-    assert len(odd) == 2 and all("RGBA" in line["detail"] and line["left_out"] == "no" for line in odd)
+    formats = [what for what in read_report(tmp_path).values() if what["what"] == "format"]
+    assert len(formats) == 2
+    assert all("RGBA" in line["detail"] and line["left_out"] == "no" for line in formats)
     assert len(images.open_images(tmp_path / "images").names) == 24
 
 
@@ -362,8 +363,8 @@ def test_missing_or_empty_source_raises_input_error(tmp_path, source, refused):
 def test_wrong_table_raises_input_error(source, tmp_path, refused, old, new, words):
     table = source / "Data_Entry_2017.csv"
     table.write_text(table.read_text().replace(old, new, 1))
-    said = refused(source, tmp_path / "out")
-    assert words in said and str(table) in said
+    message = refused(source, tmp_path / "out")
+    assert words in message and str(table) in message
     assert not (tmp_path / "out" / "images").exists()
 
 
@@ -376,8 +377,8 @@ def test_two_files_of_one_name_raise_input_error(source, tmp_path, refused):
     more = source / "more"
     more.mkdir()
     (more / NAMES[5]).write_bytes(png(5))
-    said = refused(source, tmp_path / "out")
-    assert f"two files {NAMES[5]}" in said and str(more) in said
+    message = refused(source, tmp_path / "out")
+    assert f"two files {NAMES[5]}" in message and str(more) in message
     (more / NAMES[5]).unlink()
     write_zip(source / "part.zip", {NAMES[7]: png(7)})
     assert f"two files {NAMES[7]}" in refused(source, tmp_path / "out")
@@ -453,8 +454,8 @@ def test_damaged_archive_raises_input_error(source, tmp_path, refused, kind, dam
     else:
         whole[len(whole) // 2] ^= 0xFF
     (source / kind).write_bytes(whole)
-    said = refused(source, tmp_path / "out")
-    assert kind in said and "damaged" in said
+    message = refused(source, tmp_path / "out")
+    assert kind in message and "damaged" in message
     assert not (tmp_path / "out" / "images" / "store.csv").exists()
 
 
@@ -482,7 +483,7 @@ def test_other_medmnist_file_raises_input_error(tmp_path, refused):
     assert "not (N, H, W) uint8" in refused("", tmp_path / "out", "--medmnist", tmp_path / "path.npz")
 
 
-# --- stopped and gone on ---
+# --- stopped and resumed ---
 
 
 def test_a_second_run_finds_everything_done(source, tmp_path):
@@ -570,9 +571,9 @@ def test_ctrl_c_prints_one_line_and_ends_all_processes(long_source, tmp_path):
     run = start(long_source[0], tmp_path)
     _wait_for_processes_of(run, 2)
     os.killpg(run.pid, signal.SIGINT)  # a terminal sends it to all
-    _, said = run.communicate(timeout=30)
+    _, message = run.communicate(timeout=30)
     assert run.returncode == 130
-    assert "stopped; the same command resumes" in said and "Traceback" not in said
+    assert "stopped; the same command resumes" in message and "Traceback" not in message
 
 
 def test_no_process_outlives_one_that_was_killed(long_source, tmp_path):
@@ -589,7 +590,7 @@ def test_no_process_outlives_one_that_was_killed(long_source, tmp_path):
 def _wait_for_processes_of(run, count):
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     if not children.exists():
-        pytest.skip("the kernel does not tell the children of a process")
+        pytest.skip("the kernel does not list the children of a process")
     helpers = []
     while len(helpers) <= count:  # multiprocessing's resource tracker is one more
         assert run.poll() is None, run.communicate()[1]
@@ -631,7 +632,7 @@ def test_full_disk_raises_input_error_and_loses_nothing(source, tmp_path, small_
 def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(long_source, tmp_path, monkeypatch):
     source, clean = long_source
     chance = random.Random(0)
-    killed, gone_on = 0, 0
+    killed, resumed = 0, 0
     while killed < 20:  # a run that ended before it was killed does not count
         if (tmp_path / "images" / "store.csv").exists():
             shutil.rmtree(tmp_path / "images")
@@ -646,7 +647,7 @@ def test_killed_at_twenty_random_moments_it_ends_in_the_same_bytes(long_source, 
         time.sleep(chance.random() * 0.2)
         run.send_signal(signal.SIGKILL)
         killed += run.wait() == -signal.SIGKILL
-        gone_on += before > 0
+        resumed += before > 0
         if (tmp_path / "images" / "store.npy").exists() and not (tmp_path / "images" / "store.csv").exists():
             with pytest.raises(Exception, match="not complete"):
                 images.open_images(tmp_path / "images")

@@ -51,8 +51,8 @@ def validation(
     return Predictions(**fields | changes)
 
 
-def youden(labels: np.ndarray, said: np.ndarray) -> float:
-    return recall_score(labels, said) + recall_score(labels, said, pos_label=0)
+def youden(labels: np.ndarray, decisions: np.ndarray) -> float:
+    return recall_score(labels, decisions) + recall_score(labels, decisions, pos_label=0)
 
 
 @pytest.mark.parametrize(("rule", "worth"), [("youden", youden), ("f1", f1_score)])
@@ -87,8 +87,8 @@ def test_the_chosen_threshold_survives_json_and_float32():
     assert thresholds.dtype == np.float64
     for finding, threshold in enumerate(float(repr(float(value))) for value in thresholds):
         yes = confusion(predictions.labels, predictions.probabilities, threshold)
-        said = yes.true_positives[finding] + yes.false_positives[finding]
-        assert said == (predictions.probabilities[:, finding] >= np.float32(threshold)).sum()
+        positive = yes.true_positives[finding] + yes.false_positives[finding]
+        assert positive == (predictions.probabilities[:, finding] >= np.float32(threshold)).sum()
 
 
 def test_missing_class_has_no_threshold_and_no_calibration():
@@ -125,7 +125,7 @@ def test_functions_that_choose_take_predictions():
 
 
 @pytest.mark.parametrize(
-    ("rule", "target", "sentence"),
+    ("rule", "target", "message"),
     [
         ("best", None, "is no rule"),
         ("sensitivity", None, "needs a target"),
@@ -134,8 +134,8 @@ def test_functions_that_choose_take_predictions():
         ("youden", 0.9, "takes no target"),
     ],
 )
-def test_invalid_rule_raises_input_error(rule, target, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_rule_raises_input_error(rule, target, message):
+    with pytest.raises(InputError, match=message):
         choose_thresholds(validation(), rule, target)
 
 

@@ -63,15 +63,15 @@ def test_decisions_equal_scikit_learn(thresholds):
     cuts = np.broadcast_to(np.asarray(thresholds), 3)
     for case in CASES:
         labels, probabilities = drawn(case)
-        said = (probabilities >= cuts).astype(int)
+        decisions = (probabilities >= cuts).astype(int)
         some = lambda y: y.any()  # noqa: E731
         others = lambda y: not y.all()  # noqa: E731
         recall_of_0 = lambda y, s: reference.recall_score(y, s, pos_label=0)  # noqa: E731
         counts = confusion(labels, probabilities, thresholds)
-        equal(counts.accuracy, by_column(reference.accuracy_score, labels, said, lambda y: True), 1e-9)
-        equal(counts.f1, by_column(reference.f1_score, labels, said, some), 1e-9)
-        equal(counts.sensitivity, by_column(reference.recall_score, labels, said, some), 1e-9)
-        equal(counts.specificity, by_column(recall_of_0, labels, said, others), 1e-9)
+        equal(counts.accuracy, by_column(reference.accuracy_score, labels, decisions, lambda y: True), 1e-9)
+        equal(counts.f1, by_column(reference.f1_score, labels, decisions, some), 1e-9)
+        equal(counts.sensitivity, by_column(reference.recall_score, labels, decisions, some), 1e-9)
+        equal(counts.specificity, by_column(recall_of_0, labels, decisions, others), 1e-9)
 
 
 def test_calibration_figures_equal_a_plain_recomputation():
@@ -157,7 +157,7 @@ def test_table_has_every_metric_and_the_counts():
 
 
 @pytest.mark.parametrize(
-    ("labels", "probabilities", "sentence"),
+    ("labels", "probabilities", "message"),
     [
         ([[2], [0]], [[0.1], [0.2]], "neither 0 nor 1"),
         ([[np.nan], [0]], [[0.1], [0.2]], "neither 0 nor 1"),
@@ -165,8 +165,8 @@ def test_table_has_every_metric_and_the_counts():
         ([[1], [0]], [[3.0], [0.2]], "outside 0 to 1"),
     ],
 )
-def test_invalid_labels_and_probabilities_raise_input_error(labels, probabilities, sentence):
-    with pytest.raises(InputError, match=sentence):
+def test_invalid_labels_and_probabilities_raise_input_error(labels, probabilities, message):
+    with pytest.raises(InputError, match=message):
         metrics.table(np.array(labels), np.array(probabilities), findings=["Mass"])
 
 

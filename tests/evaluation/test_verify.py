@@ -336,6 +336,17 @@ def test_tensorfloat32_is_not_reproduced(copied, phantoms, monkeypatch, capsys):
     assert "NOT reproduced: " in capsys.readouterr().out
 
 
+def test_tolerances_are_between_the_measured_differences():
+    """What may change between two tests moves logits less than the tolerances, TF32 moves them more."""
+    rows = json.loads((ROOT / "benchmarks" / "results" / "tolerance-cpu.json").read_text())["rows"]
+    accepted = [
+        row[name] for row in rows for name in ("batches of 1", "batches of 7", "one thread", "contiguous")
+    ]
+    tolerances = verification.CPU_TOLERANCE, verification.GPU_TOLERANCE
+    assert 10 * max(accepted) < min(tolerances)
+    assert max(tolerances) < min(row["TF32"] for row in rows) / 5
+
+
 def to_tf32(values):
     """Round float32 to the 10 explicit bits of TF32's significand, ties away from zero."""
     return ((values.contiguous().view(torch.int32) + 0x1000) & ~0x1FFF).view(torch.float32)
