@@ -65,20 +65,28 @@ def squared_probability_gap(student: Tensor, teacher: Tensor, temperature: float
     return temperature**2 * gap.square().mean()
 
 
+def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
+    """Return KL(sigma(z_t) || sigma(z_s)) for each element, in log-space: finite for any logits.
+
+    Args:
+        teacher, student: logits of one shape.
+    """
+    yes = torch.sigmoid(teacher) * (functional.logsigmoid(teacher) - functional.logsigmoid(student))
+    no = torch.sigmoid(-teacher) * (functional.logsigmoid(-teacher) - functional.logsigmoid(-student))
+    return yes + no
+
+
 def bernoulli_divergence(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """Return T^2 * sum over findings of KL(sigma(z_t / T) || sigma(z_s / T)), mean over radiographs.
 
-    The findings are independent, so the divergence is that of 14 Bernoulli variables, not of one softmax. It
-    is computed in log-space and finite for any logits.
+    The findings are independent, so the divergence is that of 14 Bernoulli variables, not of one softmax.
 
     Args:
         student, teacher: (B, 14) logits z_s and z_t.
         temperature: T, above 0; for T^2 see `squared_probability_gap`.
     """
-    student, teacher = student / temperature, teacher / temperature
-    yes = torch.sigmoid(teacher) * (functional.logsigmoid(teacher) - functional.logsigmoid(student))
-    no = torch.sigmoid(-teacher) * (functional.logsigmoid(-teacher) - functional.logsigmoid(-student))
-    return temperature**2 * (yes + no).sum(dim=1).mean()
+    divergence = bernoulli_kl(teacher / temperature, student / temperature)
+    return temperature**2 * divergence.sum(dim=1).mean()
 
 
 def study_loss(

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from cxr14.training.losses import bernoulli_kl
+
 SMALLEST_DEVIATION = 1e-3
 """A finding whose logits deviate less than this within the batch, for either network, is left out: its
 correlation would be noise."""
@@ -79,17 +81,6 @@ def map_distance(student: Tensor, teacher: Tensor, teacher_logits: Tensor) -> Te
     for maps in (student, teacher):
         cells = maps.flatten(2)
         shapes.append(functional.normalize(cells - cells.mean(dim=2, keepdim=True), dim=2))
-    weights = torch.sigmoid(teacher_logits.float())
-    weights = weights / weights.sum(dim=1, keepdim=True)
+    # q in log-space: the probabilities may all be too small for float32.
+    weights = functional.logsigmoid(teacher_logits.float()).softmax(dim=1)
     return (weights * (shapes[0] - shapes[1]).square().sum(dim=2)).sum(dim=1).mean()
-
-
-def bernoulli_kl(teacher: Tensor, student: Tensor) -> Tensor:
-    """Return KL(sigma(z_t) || sigma(z_s)) for each element, in log-space: finite for any logits.
-
-    Args:
-        teacher, student: logits of one shape.
-    """
-    yes = torch.sigmoid(teacher) * (functional.logsigmoid(teacher) - functional.logsigmoid(student))
-    no = torch.sigmoid(-teacher) * (functional.logsigmoid(-teacher) - functional.logsigmoid(-student))
-    return yes + no

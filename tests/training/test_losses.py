@@ -12,6 +12,7 @@ DISTILLATION_TERMS = [losses.squared_probability_gap, losses.bernoulli_divergenc
 TAUGHT_LOSSES = [
     partial(losses.study_loss, temperature=2.0, hard_weight=0.5),
     partial(losses.bernoulli_loss, temperature=2.0, soft_weight=1 / 14),
+    partial(losses.matching_loss, temperature=1.0, label_weight=0.1),
 ]
 
 
@@ -57,6 +58,15 @@ def test_extreme_logits_stay_finite(taught, student_logit, teacher_logit, label)
     value.backward()
     assert torch.isfinite(value)
     assert torch.isfinite(student.grad).all()
+
+
+@pytest.mark.parametrize("taught", TAUGHT_LOSSES)
+def test_losses_are_finite_under_bfloat16_autocast(taught, logits, labels):
+    student = logits[0].float().requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        value = taught(student, 30 * logits[1].float(), labels.float())
+    value.backward()
+    assert value.isfinite() and student.grad.isfinite().all()
 
 
 def test_divergence_is_the_textbook_sum(logits):

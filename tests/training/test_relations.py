@@ -4,12 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from cxr14.training.relations import (
-    bernoulli_kl,
-    correlation_distance,
-    map_distance,
-    pairwise_rank_divergence,
-)
+from cxr14.training.losses import bernoulli_kl
+from cxr14.training.relations import correlation_distance, map_distance, pairwise_rank_divergence
 
 LOSSES = [correlation_distance, pairwise_rank_divergence]
 
@@ -150,3 +146,26 @@ def test_map_distance_accepts_finer_teacher_maps_and_constant_maps():
     value = map_distance(constant, maps(2), logits(3, count=3))
     value.backward()
     assert constant.grad.isfinite().all()
+
+
+def test_gradient_of_map_distance_equals_finite_differences():
+    student, teacher, teacher_logits = maps(1).requires_grad_(), maps(2, side=6), logits(3, count=3).float()
+    map_distance(student, teacher, teacher_logits).backward()
+    step = 1e-2
+    for place in ((0, 0, 1, 1), (1, 7, 3, 0), (2, 13, 0, 2)):
+        ends = []
+        for sign in (1, -1):
+            moved = student.detach().clone()
+            moved[place] += sign * step
+            ends.append(map_distance(moved, teacher, teacher_logits).item())
+        assert student.grad[place].item() == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=2e-4)
+
+
+def test_map_distance_is_finite_for_extreme_maps_and_under_bfloat16_autocast():
+    student, teacher = (100 * maps(seed) for seed in (1, 2))
+    extreme = torch.full((3, 14), -100.0)
+    student.requires_grad_()
+    map_distance(student, teacher, extreme).backward()
+    assert student.grad.isfinite().all()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert map_distance(maps(1).bfloat16(), maps(2).bfloat16(), logits(3, count=3).bfloat16()).isfinite()
