@@ -3,12 +3,15 @@
     python predict.py chest.png
     python predict.py FOLDER --csv findings.csv
     python predict.py chest.dcm --maps drawings --json findings.json
+    python predict.py FOLDER --csv findings.csv --address local    # all cores; auto: a cluster of Ray
 
 Takes PNG, JPEG and DICOM files and folders of them. Prints each finding's probability, its operating point
 and yes or no. A file that cannot be read is named and left out; the exit status is then 1. Half a second for
-one file. For research only: this is not a medical device.
+one file. A run with --csv or --json that was interrupted is resumed by the same command. For research only:
+this is not a medical device.
 
-Needs `pip install -r requirements-predict.txt`, no more; DICOM files need `pip install -e .[dicom]` as well.
+Needs `pip install -r requirements-predict.txt`, no more; DICOM files need `pip install -e .[dicom]` as well,
+and --address `pip install -e .[ray]`.
 """
 
 from cxr14 import script

@@ -72,6 +72,9 @@ class PredictSettings(ScriptSettings):
     """Draw the heat map of each finding that is a yes into this folder."""
     threads: Processes = 1
     """Threads of the computation; 0 takes all cores."""
+    address: str | None = None
+    """Spread the work over processes with Ray: local for the cores of this machine, auto or HOST:PORT for a
+    cluster that is running; None: this process alone."""
 
 
 @dataclass(kw_only=True)

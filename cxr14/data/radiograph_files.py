@@ -46,7 +46,8 @@ def read_radiograph(source: Path | bytes) -> Radiograph:
     try:
         gray, mode = decode_with_mode(source)
     except InputError as error:
-        raise InputError(str(error).removeprefix(f"{source} ")) from None
+        name = "the bytes given" if isinstance(source, bytes) else source
+        raise InputError(str(error).removeprefix(f"{name} ")) from None
     colour = (_COLOUR,) if not mode.startswith(_GRAY_MODES) and has_colour(source) else ()
     return Radiograph(gray, mode, (*colour, *_constant(gray)))
 

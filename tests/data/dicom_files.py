@@ -14,6 +14,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -77,6 +78,14 @@ def compressed(values, kind, **options):
     buffer = io.BytesIO()
     Image.fromarray(values).save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def jpeg_of_12_bits():
+    """Return a data set with a JPEG frame whose header says 12 bits."""
+    frame = bytearray(compressed(picture(), "JPEG"))
+    start = frame.find(b"\xff\xc0")
+    frame[start + 1], frame[start + 4] = 0xC1, 12  # extended sequential, 12 bits
+    return with_frame(dataset(picture(12), 12), bytes(frame), JPEGExtended12Bit)
 
 
 # Gray 0 to 255 as 12 bits from 1000 on in steps of 8, and the window that shows it so.

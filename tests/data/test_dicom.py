@@ -17,19 +17,18 @@ from cxr14.errors import InputError
 pytest.importorskip("pydicom")
 
 from pydicom.dataset import Dataset
-from pydicom.uid import JPEGExtended12Bit, JPEGLosslessSV1
+from pydicom.uid import JPEGLosslessSV1
 
 from tests.data.dicom_files import (
     ENCODINGS,
     LOSSY,
     NEED_GDCM,
     by_gdcm,
-    compressed,
     dataset,
+    jpeg_of_12_bits,
     picture,
     saved,
     smooth_picture,
-    with_frame,
 )
 
 HAS_GDCM = importlib.util.find_spec("gdcm") is not None
@@ -98,12 +97,8 @@ def test_compression_without_its_decoder_names_the_extra(tmp_path):
 
 
 def test_jpeg_of_12_bits_names_a_tool(tmp_path):
-    frame = bytearray(compressed(picture(), "JPEG"))
-    start = frame.find(b"\xff\xc0")
-    frame[start + 1], frame[start + 4] = 0xC1, 12  # extended sequential, 12 bits
-    made = with_frame(dataset(picture(12), 12), bytes(frame), JPEGExtended12Bit)
     with pytest.raises(InputError, match="dcmdjpeg"):
-        read_dicom(saved(made, tmp_path))
+        read_dicom(saved(jpeg_of_12_bits(), tmp_path))
 
 
 def test_dicom_without_pydicom_names_the_extra(tmp_path, monkeypatch):

@@ -202,10 +202,10 @@ def test_each_file_is_found_once(tmp_path):
     given = [tmp_path / name for name in ("a", "a/2.png", "empty", "no")]
     found = list(find_radiographs(given))
     assert found[:2] == [tmp_path / "a" / "1.JPG", tmp_path / "a" / "2.png"]
-    assert [one.reason for one in found[2:]] == [
-        "it was given twice; it is read once",
-        "holds no PNG, JPEG or DICOM file",
-        "there is no such file",
+    assert [(one.reason, one.is_error) for one in found[2:]] == [
+        ("it was given twice; it is read once", False),
+        ("holds no PNG, JPEG or DICOM file", True),
+        ("there is no such file", True),
     ]
 
 

@@ -27,11 +27,11 @@ class Answers:
 class Network:
     """The model's file alone."""
 
-    def __init__(self, path: Path, threads: int = 1) -> None:
+    def __init__(self, model: Path | bytes, threads: int = 1) -> None:
         """Load a model.
 
         Args:
-            path: an ONNX file that export-model.py wrote.
+            model: an ONNX file that export-model.py wrote, or the content of one.
             threads: of the computation; 0 takes all cores.
 
         Raises:
@@ -42,11 +42,12 @@ class Network:
         options.log_severity_level = _FATAL
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                model if isinstance(model, bytes) else str(model), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # its exceptions have no common base of their own
+            name = "" if isinstance(model, bytes) else f" {model}"
             raise InputError(
-                f"the model {path} cannot be loaded by onnxruntime {onnxruntime.__version__} "
+                f"the model{name} cannot be loaded by onnxruntime {onnxruntime.__version__} "
                 f"({type(error).__name__}): export it again, or update onnxruntime."
             ) from None
         self.outputs = [output.name for output in self._session.get_outputs()]

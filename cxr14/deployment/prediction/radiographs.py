@@ -22,6 +22,13 @@ class LeftOut:
 
     path: Path
     reason: str
+    is_error: bool = True
+    """False: it is another name of a file that is read."""
+
+
+def printable(path: Path) -> str:
+    """Return a path with bytes that are no UTF-8 written as escapes."""
+    return str(path).encode("utf-8", "backslashreplace").decode()
 
 
 def find_radiographs(inputs: Iterable[Path]) -> Iterator[Path | LeftOut]:
@@ -41,7 +48,7 @@ def find_radiographs(inputs: Iterable[Path]) -> Iterator[Path | LeftOut]:
         for path in files:
             real = path.resolve()
             if real in seen:
-                yield LeftOut(path, "it was given twice; it is read once")
+                yield LeftOut(path, "it was given twice; it is read once", is_error=False)
             elif not path.exists():
                 yield LeftOut(path, "there is no such file")
             else:

@@ -4,55 +4,23 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from cxr14.deployment.card import ModelCard
-from cxr14.deployment.prediction.radiographs import LeftOut
+from cxr14.deployment.prediction.answers import Answer, decide
+from cxr14.deployment.prediction.radiographs import LeftOut, printable
 from cxr14.files import atomic_write
 
 MOST_IN_DETAIL = 4
 """Radiographs whose answers the terminal shows one by one; of more it shows a summary."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a model says of one radiograph."""
-
-    path: Path
-    probabilities: tuple[float, ...]
-    """One for each finding, calibrated, 0 to 1."""
-    positive: tuple[bool | None, ...]
-    """Whether each reaches its operating point; None: it has none."""
-    warnings: tuple[str, ...]
-    """What makes the answer doubtful."""
-
-    @property
-    def shown(self) -> str:
-        """The path in characters that every terminal and file takes."""
-        return printable(self.path)
-
-
-def decide(card: ModelCard, path: Path, probabilities: Sequence[float], warnings: tuple[str, ...]) -> Answer:
-    """Compare probabilities with the operating points: at or above is a yes."""
-    positive = tuple(
-        None if finding.operating_point is None else probability >= finding.operating_point
-        for finding, probability in zip(card.findings, probabilities, strict=True)
-    )
-    return Answer(path, tuple(probabilities), positive, warnings)
-
-
-def printable(path: Path) -> str:
-    """Return a path with bytes that are no UTF-8 written as escapes."""
-    return str(path).encode("utf-8", "backslashreplace").decode()
-
-
 def answer_text(card: ModelCard, answer: Answer) -> str:
     """Return the table of one radiograph: finding, probability, operating point, yes or no."""
     lines = [answer.shown, f"  {'finding':20}{'probability':>12}{'operating point':>18}"]
     for finding, probability, positive in zip(
-        card.findings, answer.probabilities, answer.positive, strict=True
+        card.findings, answer.probabilities, decide(card, answer.probabilities), strict=True
     ):
         point = "-" if finding.operating_point is None else f"{finding.operating_point:.3f}"
         lines.append(f"  {finding.name:20}{probability:12.3f}{point:>18}  {_word(positive)}")
@@ -73,6 +41,7 @@ class CsvTable:
     """A line for each radiograph: a column of probabilities and one of yes or no for each finding."""
 
     def __init__(self, file: TextIO, card: ModelCard) -> None:
+        self._card = card
         self._writer = csv.writer(file, lineterminator="\n")
         names = [finding.name for finding in card.findings]
         self._writer.writerow(["radiograph", *names, *(f"{name} positive" for name in names), "warnings"])
@@ -80,7 +49,10 @@ class CsvTable:
     def add(self, answer: Answer) -> None:
         """Write a line; a probability has 6 decimals, and yes or no is empty without an operating point."""
         probabilities = [f"{probability:.6f}" for probability in answer.probabilities]
-        words = ["" if positive is None else _word(positive) for positive in answer.positive]
+        words = [
+            "" if positive is None else _word(positive)
+            for positive in decide(self._card, answer.probabilities)
+        ]
         self._writer.writerow([answer.shown, *probabilities, *words, "; ".join(answer.warnings)])
 
     def close(self, left_out: Sequence[LeftOut]) -> None:
@@ -107,7 +79,10 @@ class JsonTable:
         findings = {
             finding.name: {"probability": round(probability, 6), "positive": positive}
             for finding, probability, positive in zip(
-                self._card.findings, answer.probabilities, answer.positive, strict=True
+                self._card.findings,
+                answer.probabilities,
+                decide(self._card, answer.probabilities),
+                strict=True,
             )
         }
         entry = {"radiograph": answer.shown, "findings": findings, "warnings": answer.warnings}
