@@ -1,4 +1,4 @@
-"""The journal of a run: its answers on disk, so that an interrupted run can be resumed."""
+"""The journal of a run: its answers on disk, to resume it after an interruption."""
 
 import json
 import tempfile
