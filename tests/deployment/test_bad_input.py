@@ -37,7 +37,7 @@ def bad_files(tmp_path_factory, radiographs):
 
     add("text.png", b"a text", "left out: PATH: cannot be decoded (it is no PNG or JPEG file)")
     add("cut.png", content[: len(content) // 2], "left out: PATH: cannot be decoded")
-    add("empty.png", b"", "left out: PATH: cannot be decoded (it is no PNG or JPEG file)")
+    add("empty.png", b"", "left out: PATH: cannot be decoded (it is empty)")
     add("bomb.png", png_header(30_000, 30_000), "left out: PATH: cannot be decoded")
     frames = [Image.new("L", (32, 32), value) for value in (0, 90, 200)]
     frames[0].save(folder / "animated.png", save_all=True, append_images=frames[1:])
