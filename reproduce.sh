@@ -1,45 +1,66 @@
 #!/usr/bin/env bash
 # The whole study on the real radiographs, every stage in order: download, prepare, five networks, their students
-# and the one that all five teach, report. Days on one GPU; several GPUs with GPUS=4; several training seeds with
-# SEEDS="0 1 2", whose results the report puts side by side. Run it again after an interruption: finished
-# downloads, trainings and tests are not repeated. RETEST=1 repeats the tests. Arguments are settings of the train
-# scripts, for example --batch-size 256.
+# and the one that all five teach, report. Days on one GPU. Run it again after an interruption: finished
+# downloads, trainings and tests are not repeated. Arguments are settings of the train scripts, for example
+# --batch-size 256.
+#   GPUS=4                      several GPUs
+#   SEEDS="0 1 2"               several training seeds, whose results the report puts side by side
+#   STAGES="1 3" TEACHERS="3"   some networks, and some teachers; TEACHERS="" trains no student
+#   SOURCE=FOLDER               radiographs that lie there already: nothing is downloaded
+#   HOURS=11                    stop in time on a machine that is lent: exit status 142, and all is saved
+#   RETEST=1                    repeat the tests
 set -euo pipefail
 source "$(dirname "$0")/setup.sh"
 
 GPUS=${GPUS:-1}
 SEEDS=${SEEDS:-0}
+STAGES=${STAGES:-1 2 3 4 5}
+TEACHERS=${TEACHERS-1 2 3 4 5 all}
 RETEST=${RETEST:+--retest} # without it, a test script skips a test whose results are complete
+OUT_OF_TIME=142            # 128 + SIGALRM, as a training ends at STOP_AFTER_HOURS
 KD=6-Distilling-to-EEEA-Net-C2
+folders=(0 1-EEEA-Net-C2 2-OFA-595 3-CheXNet 4-Visformer-small 5-AutoFormerV2-base)
+
+hours_left() { awk -v hours="$HOURS" -v seconds="$SECONDS" 'BEGIN { print hours - seconds / 3600 }'; }
+
+stop_if_out_of_time() {
+  if [ -n "${HOURS:-}" ] && awk -v left="$(hours_left)" 'BEGIN { exit left > 1 / 3600 }'; then
+    echo "HOURS = $HOURS are over; run this again to go on."
+    exit $OUT_OF_TIME
+  fi
+}
 
 stage() { # folder, train script, test script, checkpoint, results, seed, flags of the training …
-  local folder=$1 train=$2 test=$3 checkpoint=$1/$4 results=results/$5 seed=$6 named=() resume=()
+  local folder=$1 train=$2 test=$3 checkpoint=$1/$4 results=results/$5 seed=$6 named=() limit=()
   shift 6
   if [ "$seed" != 0 ]; then # seed 0 has the names that the scripts have
     checkpoint=${checkpoint%.pth}-seed$seed.pth results=$results-seed$seed
     named=(--ckpt-path "$checkpoint")
     set -- --seed "$seed" "$@"
   fi
-  # An earlier run's snapshot says how far it came; one at its end needs no more.
-  if [ -e "${checkpoint%.pth}.last.pth" ]; then resume=(--resume); fi
+  stop_if_out_of_time
+  if [ -n "${HOURS:-}" ]; then limit=(--stop-after-hours "$(hours_left)"); fi
   local command=(python)
   if [ "$GPUS" -gt 1 ]; then command=(torchrun --nproc_per_node="$GPUS"); fi
-  "${command[@]}" "$folder/$train" "${resume[@]}" "${named[@]}" "$@"
+  # From the snapshot of an earlier run, if there is one; one at its end needs no more.
+  "${command[@]}" "$folder/$train" --resume "${limit[@]}" "${named[@]}" "$@"
+  stop_if_out_of_time
   if [ "$seed" != 0 ]; then named+=(--results-dir "$results"); fi
   python "$folder/$test" $RETEST "${named[@]}"
 }
 
-python ChestX-ray14/download.py
-python ChestX-ray14/prepare.py
+if [ -z "${SOURCE:-}" ]; then python ChestX-ray14/download.py; fi
+python ChestX-ray14/prepare.py ${SOURCE:+--source "$SOURCE"}
 
 for seed in $SEEDS; do
-  for folder in 1-EEEA-Net-C2 2-OFA-595 3-CheXNet 4-Visformer-small 5-AutoFormerV2-base; do
-    stage "$folder" train-model.py test-model.py "model${folder%%-*}.pth" "$folder" "$seed" "$@"
+  for number in $STAGES; do
+    folder=${folders[number]}
+    stage "$folder" train-model.py test-model.py "model$number.pth" "$folder" "$seed" "$@"
   done
 done
 # Every seed of a student has the same teachers, those of seed 0.
 for seed in $SEEDS; do
-  for kd in 1 2 3 4 5 all; do
+  for kd in $TEACHERS; do
     stage $KD "train-kd$kd-model.py" "test-kd$kd-model.py" "modeld$kd.pth" "$KD/kd$kd" "$seed" "$@"
   done
 done

@@ -1,4 +1,5 @@
 # Sourced by the other scripts: makes .venv and installs the pinned packages, once and again when the pins change.
+# VENV=FOLDER puts the environment there instead.
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 # torch's wheels for the pinned release are built for these.
@@ -11,10 +12,11 @@ if [ -z "$python" ]; then
   exit 2
 fi
 
-if ! cmp -s requirements.txt .venv/installed.txt; then
-  echo "Installing into .venv (a few minutes, 5 GB with torch's GPU libraries) …"
-  "$python" -m venv .venv
-  .venv/bin/python -m pip install --disable-pip-version-check -r requirements.txt
-  cp requirements.txt .venv/installed.txt
+VENV=${VENV:-.venv}
+if ! cmp -s requirements.txt "$VENV/installed.txt"; then
+  echo "Installing into $VENV (a few minutes, 5 GB with torch's GPU libraries) …"
+  "$python" -m venv "$VENV"
+  "$VENV/bin/python" -m pip install --disable-pip-version-check -r requirements.txt
+  cp requirements.txt "$VENV/installed.txt"
 fi
-source .venv/bin/activate
+source "$VENV/bin/activate"

@@ -26,9 +26,12 @@ def reproduce(tmp_path):
     for folder in (*zoo.NAMES, KD):
         (tmp_path / folder).mkdir()
 
-    def run(*words, **environment):
-        subprocess.run(["bash", tmp_path / "reproduce.sh", *words], env=os.environ | environment, check=True)
-        return (tmp_path / "started.txt").read_text().splitlines()
+    def run(*words, expected=0, **environment):
+        started = tmp_path / "started.txt"
+        started.unlink(missing_ok=True)
+        ended = subprocess.run(["bash", tmp_path / "reproduce.sh", *words], env=os.environ | environment)
+        assert ended.returncode == expected
+        return started.read_text().splitlines()
 
     return run
 
@@ -37,9 +40,9 @@ def test_every_stage_runs_in_order(reproduce):
     started = reproduce("--batch-size", "8")
     expected = ["python ChestX-ray14/download.py", "python ChestX-ray14/prepare.py"]
     for name in zoo.NAMES:
-        expected += [f"python {name}/train-model.py --batch-size 8", f"python {name}/test-model.py"]
+        expected += [f"python {name}/train-model.py --resume --batch-size 8", f"python {name}/test-model.py"]
     for number in (1, 2, 3, 4, 5, "all"):
-        expected.append(f"python {KD}/train-kd{number}-model.py --batch-size 8")
+        expected.append(f"python {KD}/train-kd{number}-model.py --resume --batch-size 8")
         expected.append(f"python {KD}/test-kd{number}-model.py")
     missing = [command for command in expected if command not in started]
     assert missing == []
@@ -47,14 +50,23 @@ def test_every_stage_runs_in_order(reproduce):
     assert started[-1] == "python compare-results.py"
 
 
-def test_trainings_with_a_snapshot_are_resumed_and_no_others(reproduce, tmp_path):
-    (tmp_path / "3-CheXNet" / "model3.last.pth").touch()
-    (tmp_path / KD / "modeld2.last.pth").touch()
-    resumed = [command for command in reproduce() if "--resume" in command]
-    assert resumed == [
+def test_stages_teachers_and_source_can_be_chosen(reproduce):
+    assert reproduce(STAGES="3", TEACHERS="all", SOURCE="/data/nih") == [
+        "python ChestX-ray14/prepare.py --source /data/nih",
         "python 3-CheXNet/train-model.py --resume",
-        f"python {KD}/train-kd2-model.py --resume",
+        "python 3-CheXNet/test-model.py",
+        f"python {KD}/train-kdall-model.py --resume",
+        f"python {KD}/test-kdall-model.py",
+        "python compare-results.py",
     ]
+
+
+def test_time_limit_is_handed_to_the_trainings_and_ends_the_script(reproduce):
+    started = reproduce(HOURS="5", STAGES="1", TEACHERS="")
+    (training,) = [command for command in started if "/train-" in command]
+    assert 4.9 < float(training.rpartition(" --stop-after-hours ")[2]) <= 5
+    started = reproduce(HOURS="0.0001", expected=142)
+    assert started == ["python ChestX-ray14/download.py", "python ChestX-ray14/prepare.py"]
 
 
 def test_retest_repeats_the_tests_and_gpus_start_torchrun(reproduce):
@@ -66,12 +78,11 @@ def test_retest_repeats_the_tests_and_gpus_start_torchrun(reproduce):
     assert all(command.startswith("torchrun --nproc_per_node=2 ") for command in trainings)
 
 
-def test_further_seeds_have_checkpoints_and_results_of_their_own(reproduce, tmp_path):
-    (tmp_path / KD / "modeld3-seed1.last.pth").touch()
+def test_further_seeds_have_checkpoints_and_results_of_their_own(reproduce):
     started = reproduce("--batch-size", "8", SEEDS="0 1")
-    assert "python 3-CheXNet/train-model.py --batch-size 8" in started
+    assert "python 3-CheXNet/train-model.py --resume --batch-size 8" in started
     named = "--ckpt-path 3-CheXNet/model3-seed1.pth"
-    assert f"python 3-CheXNet/train-model.py {named} --seed 1 --batch-size 8" in started
+    assert f"python 3-CheXNet/train-model.py --resume {named} --seed 1 --batch-size 8" in started
     assert f"python 3-CheXNet/test-model.py {named} --results-dir results/3-CheXNet-seed1" in started
     named = f"--ckpt-path {KD}/modeld3-seed1.pth"
     assert f"python {KD}/train-kd3-model.py --resume {named} --seed 1 --batch-size 8" in started

@@ -171,13 +171,16 @@ class Stopped(Exception):
 class StopSignal:
     """Records a signal until the loop can save a snapshot; a second Ctrl-C or SIGTERM stops at once."""
 
+    NUMBERS = _BY_HAND + _BY_CLOCK
+    """The signals that stop a training."""
+
     def __init__(self) -> None:
         self.number: int | None = None
 
     @contextmanager
     def handled(self) -> Iterator["StopSignal"]:
         """Handle the signals within the block, and restore the previous handlers afterwards."""
-        handlers = {number: signal.signal(number, self._record) for number in _BY_HAND + _BY_CLOCK}
+        handlers = {number: signal.signal(number, self._record) for number in self.NUMBERS}
         try:
             yield self
         finally:
