@@ -72,27 +72,22 @@ def remove_unfinished(folder: Path, name: str = "*") -> None:
 
 
 @contextmanager
-def exclusive(path: Path, name: str) -> Iterator[None]:
-    """Refuse to run while another process is within this block for the same path.
+def exclusive(lock: Path, problem: str) -> Iterator[None]:
+    """Refuse to run while another process is within this block for the same lock.
 
     Args:
-        path: a file that is going to be written. The lock is a hidden file beside it, which the system frees
-            even if the process is killed.
-        name: how the message calls the file, such as "CKPT_PATH".
+        lock: a file that exists during the block; the system frees it even if the process is killed.
+        problem: how the message begins if another process has it, such as "another run writes model1.pth".
 
     Raises:
         InputError: another process has the lock; the message says which one.
     """
-    lock = path.with_name(f".{path.name}.lock")
     made = [folder for folder in lock.parents if not folder.exists()]
-    with wrap_disk_errors(path):
+    with wrap_disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         descriptor = _open_locked(lock)
-        if descriptor is None:
-            raise InputError(
-                f"{name} = {path} is being written by another run ({_holder(lock)}); wait until it has "
-                f"ended, or give another {name}."
-            )
+    if descriptor is None:
+        raise InputError(f"{problem} ({_holder(lock)}): wait until it has ended.")
     try:
         yield
     finally:

@@ -81,7 +81,8 @@ def run(
         settings = read_settings(kind, script, argv)
         if os.environ.get("RANK", "0") == "0":  # torchrun's processes write as one
             for name, path in output_files(settings):
-                locks.enter_context(exclusive(path, name))
+                lock = path.with_name(f".{path.name}.lock")
+                locks.enter_context(exclusive(lock, f"another run writes {name} = {path}"))
         yield settings
 
 

@@ -1,10 +1,12 @@
 """Shared fixtures: real radiographs where they are at hand, prepared phantoms, scripts as processes."""
 
 import os
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,34 @@ def run_python(*words, cwd=ROOT, **environment):
         capture_output=True,
         text=True,
     )
+
+
+def run_here(script, *words, monkeypatch):
+    """Run a script in this process, which spares the import of torch; return its exit status."""
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, words)])
+    monkeypatch.syspath_prepend(script.parent)
+    sys.modules.pop("model", None)
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as ended:
+        return ended.code
+    finally:
+        sys.modules.pop("model", None)
+    return 0
+
+
+@contextmanager
+def lock_held(path):
+    """Hold a lock in another process within the block."""
+    code = (
+        "import sys; from pathlib import Path; from cxr14.files import exclusive\n"
+        "with exclusive(Path(sys.argv[1]), ''): print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        yield holder
+        holder.stdin.close()
 
 
 def pytest_configure():

@@ -1,9 +1,7 @@
 """The scripts as people run them, with correct and with wrong input."""
 
 import io
-import runpy
 import shutil
-import sys
 from contextlib import redirect_stdout
 
 import pytest
@@ -14,7 +12,7 @@ from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
 from cxr14.runtime import devices
 from cxr14.settings import ROOT
-from tests.conftest import run_python
+from tests.conftest import run_here, run_python
 
 KD = ROOT / "6-Distilling-to-EEEA-Net-C2"
 TINY = ("--image-size", 64, "--num-epochs", 1, "--no-pretrained", "--device", "cpu")
@@ -34,20 +32,6 @@ def flags_of_test(folder):
     labels = folder / "labels"
     lists = ("--val-image-list", labels / "val_list.txt", "--test-image-list", labels / "test_list.txt")
     return ("--data-dir", folder / "images", *lists, "--device", "cpu")
-
-
-def run_here(script, *words, monkeypatch):
-    """Run a script in this process, which spares the import of torch; return its exit status."""
-    monkeypatch.setattr(sys, "argv", [str(script), *map(str, words)])
-    monkeypatch.syspath_prepend(script.parent)
-    sys.modules.pop("model", None)
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    except SystemExit as ended:
-        return ended.code
-    finally:
-        sys.modules.pop("model", None)
-    return 0
 
 
 def run_from_its_folder(script, *words, own_process):

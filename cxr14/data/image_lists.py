@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from cxr14.data.kinds import kind_of
-from cxr14.errors import InputError
+from cxr14.data.kinds import SYNTHETIC_PREFIX, kind_of
+from cxr14.errors import InputError, one_line
 from cxr14.files import atomic_write, read_text
 from cxr14.findings import FINDINGS
 
-# NIH names a radiograph patient_follow-up.png: 00000061_012.png; the phantoms put a word before it.
-_NIH_NAME = re.compile(r"(?P<patient>.*\d{8})_\d{3}\.\w+")
+# NIH names a radiograph patient_follow-up.png: 00000061_012.png; the phantoms put a word before it. Other
+# words before or behind, as in 00000061_012_flip.png, mark an altered copy of that patient's radiograph.
+_NIH_NAME = re.compile(rf".*?(?P<patient>({SYNTHETIC_PREFIX})?(?<!\d)\d{{8}})_\d{{3}}(?!\d).*")
 _SHOWN = 3
 
 
@@ -67,8 +68,9 @@ def patient_of(name: str) -> str:
     """Return the patient that a file name identifies.
 
     Args:
-        name: ``00000061_012.png`` gives "00000061", ``synthetic_00000003_001.png`` "synthetic_00000003". A
-            name without patient and follow-up number counts as a patient of its own.
+        name: ``00000061_012.png`` and ``00000061_012_flip.png`` give "00000061",
+            ``synthetic_00000003_001.png`` "synthetic_00000003". A name without patient and follow-up number
+            counts as a patient of its own.
     """
     match = _NIH_NAME.fullmatch(name)
     return match["patient"] if match else name
@@ -122,13 +124,15 @@ def require_disjoint(*image_lists: ImageList) -> None:
     """
     for image_list in image_lists:
         _check_repeats(image_list)
-    silent = [one.path.name for one in image_lists if not any(map(_NIH_NAME.fullmatch, one.names))]
-    if silent:
-        print(
-            f"warning: the names in {', '.join(silent)} do not identify patients, so it cannot be checked "
-            "whether a patient is in another list as well.",
-            file=sys.stderr,
-        )
+    for image_list in image_lists:
+        silent = [name for name in image_list.names if not _NIH_NAME.fullmatch(name)]
+        if silent:
+            print(
+                f"warning: {len(silent)} of the {len(image_list)} names in {image_list.path}, such as "
+                f"{one_line(silent[0])}, do not identify patients, so it cannot be checked whether a patient "
+                "is in another list as well.",
+                file=sys.stderr,
+            )
     for a, b in combinations(image_lists, 2):
         both = sorted(set(a.patients) & set(b.patients))
         if both:

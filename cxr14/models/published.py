@@ -3,6 +3,7 @@
 import pickletools
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -34,6 +35,7 @@ def read_file(path: Path) -> object:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"there is no checkpoint {path}; train the network first, or give the path of one.")
+    _require_uncompressed(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -188,6 +190,20 @@ def _from_darmo(places: list[str]) -> Callable[[str], str]:
         return f"{_DARMO_ENDS.get(layer, layer)}.{tensor}"
 
     return rename
+
+
+def _require_uncompressed(path: Path) -> None:
+    """Refuse a zip archive whose content is larger than the file: kilobytes could fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        return  # no archive; or a broken one, which is not loaded either
+    if unpacked > path.stat().st_size:
+        raise InputError(
+            f"{path} is compressed: {unpacked / 1e6:.0f} MB in {path.stat().st_size / 1e6:.1f}. PyTorch does "
+            "not compress weights, so it is not loaded."
+        )
 
 
 def _contains_code(path: Path, error: Exception) -> bool:

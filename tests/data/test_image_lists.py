@@ -57,7 +57,11 @@ def test_fingerprint_ignores_white_space(write):
         ("00000061_012.png", "00000061"),
         ("synthetic_00000003_001.png", "synthetic_00000003"),
         ("chestmnist_train_000017.png", "chestmnist_train_000017.png"),
+        ("00000061_012_flip.png", "00000061"),
+        ("rotated-00000061_012.jpg", "00000061"),
+        ("00000061_012.png.png", "00000061"),
         ("0061_012.png", "0061_012.png"),
+        ("100000061_012.png", "100000061_012.png"),
         ("film.png", "film.png"),
     ],
 )

@@ -16,7 +16,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from cxr14 import script as script_entry
@@ -26,7 +25,7 @@ from cxr14.data.store_files import open_store
 from cxr14.data_settings import PrepareSettings
 from cxr14.findings import FINDINGS, NO_FINDING
 from cxr14.settings import ROOT
-from tests.conftest import run_python
+from tests.conftest import lock_held, run_python
 from tests.nih_folder import (
     findings_of,
     names_of,
@@ -523,8 +522,7 @@ def test_replaced_file_is_decoded_again(source, tmp_path):
 
 
 def test_a_second_prepare_on_the_same_folder_stops(source, tmp_path, refused):
-    (tmp_path / "out").mkdir()
-    with FileLock(tmp_path / "out" / ".prepare.lock"):
+    with lock_held(tmp_path / "out" / ".prepare.lock"):
         assert "another prepare.py" in refused(source, tmp_path / "out")
     assert prepare(source, tmp_path / "out") == 0
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from cxr14.data import image_lists, nih_tables, splits
 from cxr14.data.image_lists import ImageList
@@ -18,7 +17,7 @@ from cxr14.data.prepare.packing import pack
 from cxr14.data.prepare.sources import Source, find_sources
 from cxr14.data_settings import PrepareSettings
 from cxr14.errors import InputError
-from cxr14.files import wrap_disk_errors
+from cxr14.files import exclusive
 
 _INTERRUPTED = 130  # the exit status of a program that Ctrl-C ended, as shells have it
 _CORES = os.cpu_count() or 1
@@ -151,13 +150,6 @@ def _image_lists(out: Path, split: splits.Split, labels: Mapping[str, np.ndarray
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    with wrap_disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".prepare.lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise InputError(f"another prepare.py is writing to {out}: wait until it has ended.") from None
-    with lock:
+    with exclusive(out / ".prepare.lock", f"another prepare.py is writing to {out}"):
         outputs.remove_leftovers(out, _paths(out))
         yield

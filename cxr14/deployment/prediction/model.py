@@ -76,9 +76,9 @@ def load_model(path: Path, threads: int = 1) -> tuple[Network, ModelCard]:
     Raises:
         InputError: either is missing, damaged or of a newer format, or the card belongs to another model.
     """
-    card_path = path.with_name(CARD_FILE)
     if not path.is_file():
         raise InputError(f"there is no model {path}; run export-model.py first, or give its --model-path.")
+    card_path = path.with_name(CARD_FILE)
     card = read_card(card_path)
     require_belongs(card, card_path, path)
     return Network(path, threads), card
