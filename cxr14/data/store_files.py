@@ -15,8 +15,11 @@ STORE_README = "store.txt"
 STORE_WORKING = "store.unfinished"
 """Folder of a store that is not finished."""
 
-STORE_LAYOUT = "# packed store of radiographs, layout 1"
-"""First line of an index; a store of another layout is refused."""
+STORE_LAYOUT = "# packed store of radiographs, layout 2"
+"""First line of an index. Layout 1, without the last column, is read as well; any other is refused."""
+
+_LAYOUT_1 = "# packed store of radiographs, layout 1"
+_UNKNOWN = "?"
 
 _STATES = ("ok", "constant", "unreadable")
 
@@ -39,6 +42,8 @@ class StoreEntry:
     content: str
     """Hash of the stored pixels, by which copies under two names are found; of an unreadable DICOM file
     the reason."""
+    source: str = ""
+    """CRC-32 of the content of that file, in hexadecimal digits; empty: it could not be read."""
 
 
 def open_store(folder: Path) -> tuple[np.memmap, list[StoreEntry]]:
@@ -119,9 +124,10 @@ def parse_index(content: bytes, path: Path, remedy: str) -> list[StoreEntry]:
     try:
         lines = content.decode().splitlines()
         layout = lines[0] if lines else ""
-        if layout != STORE_LAYOUT:
+        if layout not in (STORE_LAYOUT, _LAYOUT_1):
             raise InputError(f"{path} belongs to a store of another layout ({layout[:60]!r}): {remedy}.")
-        return [_parse_entry(columns) for columns in csv.reader(lines[2:])]
+        added = [_UNKNOWN] if layout == _LAYOUT_1 else []
+        return [_parse_entry([*columns, *added]) for columns in csv.reader(lines[2:])]
     except (ValueError, csv.Error) as error:
         raise InputError(f"{path} is damaged ({error}): {remedy}.") from None
 

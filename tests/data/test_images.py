@@ -162,7 +162,7 @@ def test_damaged_store_raises_input_error(both):
         with pytest.raises(InputError, match=words):
             open_images(folder)
 
-    refused(index.replace("layout 1", "layout 0"), "another layout.*layout 0")
+    refused(index.replace("layout 2", "layout 0"), "another layout.*layout 0")
     refused("", "another layout")
     refused(index + "4,e.png,1\n", "damaged")
     refused(index.rsplit("\n", 2)[0] + "\n", "not those that store.csv lists")

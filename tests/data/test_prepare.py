@@ -20,7 +20,7 @@ from PIL import Image
 
 from cxr14 import script as script_entry
 from cxr14.data import image_lists, images, splits
-from cxr14.data.prepare import command, store
+from cxr14.data.prepare import command, packing, store
 from cxr14.data.store_files import open_store
 from cxr14.data_settings import PrepareSettings
 from cxr14.findings import FINDINGS, NO_FINDING
@@ -464,7 +464,7 @@ def test_another_size_layout_or_unfinished_store_is_refused_and_kept(source, tmp
     assert f"--size {SIZE}" in refused(source, tmp_path, "--size", SIZE + 8)
     assert store_bytes(tmp_path) == before
     index = tmp_path / "images" / "store.csv"
-    index.write_text(index.read_text().replace("layout 1", "layout 0"))
+    index.write_text(index.read_text().replace("layout 2", "layout 0"))
     assert "another layout" in refused(source, tmp_path)
 
 
@@ -493,21 +493,76 @@ def test_a_second_run_finds_everything_done(source, tmp_path):
     assert (tmp_path / "images" / "store.npy").stat().st_mtime_ns == stat.st_mtime_ns
 
 
-def test_radiographs_that_come_later_are_added_without_decoding_the_others_again(source, tmp_path):
+def test_radiographs_that_come_later_are_added_without_decoding_the_others_again(
+    source, tmp_path, monkeypatch
+):
     later = tmp_path / "later"
     later.mkdir()
     for name in NAMES[::3]:
         (source / "images" / name).rename(later / name)
     assert prepare(source, tmp_path / "out") == 0
-    for name in NAMES[1::3]:  # of the same size, but nothing that could be decoded
-        file = source / "images" / name
-        file.write_bytes(bytes(file.stat().st_size))
     for file in later.iterdir():
         file.rename(source / "images" / file.name)
+    decoded = []
+    find_tasks = packing._tasks
+
+    def record(*arguments):
+        for task in find_tasks(*arguments):
+            decoded.append(task.name)
+            yield task
+
+    monkeypatch.setattr(packing, "_tasks", record)
     assert prepare(source, tmp_path / "out") == 0
-    write_images(source / "images", NAMES)
+    assert sorted(decoded) == NAMES[::3]
+    monkeypatch.undo()
     assert prepare(source, tmp_path / "clean") == 0
     assert store_bytes(tmp_path / "out") == store_bytes(tmp_path / "clean")
+
+
+@pytest.mark.parametrize("pack_source", [None, "zip", "tar.gz"])
+def test_swapped_files_of_one_size_are_decoded_again(pack_source, source, tmp_path):
+    """Their names, sizes and times are those of the first run; only the contents are exchanged."""
+    first, second = (source / "images" / name for name in NAMES[:2])
+    size = max(first.stat().st_size, second.stat().st_size)
+    contents = [file.read_bytes().ljust(size, b"\0") for file in (first, second)]
+    for file, content in zip((first, second), contents, strict=True):
+        file.write_bytes(content)
+        os.utime(file, (1, 1))
+    kept = tmp_path / "kept"
+    assert prepare(source, kept) == 0
+    for file, content in zip((second, first), contents, strict=True):
+        file.write_bytes(content)
+        os.utime(file, (1, 1))
+    if pack_source:
+        everything = {path.name: path.read_bytes() for path in (source / "images").iterdir()}
+        shutil.rmtree(source / "images")
+        (write_zip if pack_source == "zip" else write_tar)(source / f"images.{pack_source}", everything)
+    assert prepare(source, kept) == 0
+    assert prepare(source, tmp_path / "clean") == 0
+    assert store_bytes(kept) == store_bytes(tmp_path / "clean")
+
+
+def test_second_chestmnist_file_replaces_the_pixels_of_the_first(tmp_path):
+    for seed in range(2):
+        draw = np.random.default_rng(seed)
+        arrays = {f"{side}_images": draw.integers(0, 256, (6, 28, 28), np.uint8) for side in splits.SIDES}
+        arrays |= {f"{side}_labels": np.ones((6, 14), int) for side in splits.SIDES}
+        np.savez_compressed(tmp_path / "chestmnist.npz", **arrays)
+        assert prepare("nowhere", tmp_path, "--medmnist", tmp_path / "chestmnist.npz", "--size", 28) == 0
+        stored = images.open_images(tmp_path / "images")
+        for side, image_list in read_lists(tmp_path).items():
+            np.testing.assert_array_equal(stored.read(image_list.names, 28), arrays[f"{side}_images"])
+
+
+def test_store_of_the_first_layout_is_read_and_replaced_by_the_next_preparation(source, tmp_path):
+    assert prepare(source, tmp_path) == 0
+    now = store_bytes(tmp_path)
+    index = tmp_path / "images" / "store.csv"
+    lines = [line.rpartition(",")[0] for line in index.read_text().splitlines()[1:]]
+    index.write_text("\n".join(["# packed store of radiographs, layout 1", *lines]) + "\n")
+    assert len(images.open_images(tmp_path / "images").names) > 1
+    assert prepare(source, tmp_path) == 0
+    assert store_bytes(tmp_path) == now
 
 
 def test_replaced_file_is_decoded_again(source, tmp_path):

@@ -9,7 +9,7 @@ from typing import IO
 
 import numpy as np
 
-from cxr14.data.prepare.sources import Payload
+from cxr14.data.prepare.contents import Payload, checksum
 from cxr14.data.splits import SIDES
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
@@ -35,6 +35,7 @@ class MedMnist:
         self.sizes: dict[str, int] = {}
         self.labels: dict[str, np.ndarray] = {}
         self.split: dict[str, list[str]] = {}
+        self._checksums: dict[str, str] = {}
         with self._opened() as file:
             for side in SIDES:
                 with file.open(f"{side}_images.npy") as stream:
@@ -60,6 +61,12 @@ class MedMnist:
                         pixels = stream.read(height * width)
                         if name in names:
                             yield name, np.frombuffer(pixels, np.uint8).reshape(height, width)
+
+    def content_of(self, name: str) -> str:
+        """Read the whole file at the first call."""
+        if not self._checksums:
+            self._checksums = {one: checksum(pixels) for one, pixels in self.payloads(self.sizes)}
+        return self._checksums[name]
 
     def place_of(self, name: str) -> str:
         """Return file and name."""

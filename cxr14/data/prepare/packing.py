@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, as_completed, wait
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from hashlib import blake2b
 from itertools import islice
 from multiprocessing import connection
@@ -17,9 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from cxr14.data.dicom import LATERAL_VIEW, is_dicom
+from cxr14.data.dicom import LATERAL_VIEW, MOST_BYTES, is_dicom
 from cxr14.data.images import resize
-from cxr14.data.prepare.sources import Payload, Source, content_of
+from cxr14.data.prepare.contents import Payload, checksum, content_of
+from cxr14.data.prepare.sources import Source
 from cxr14.data.prepare.store import StoreWriter, finished_index, remove_unfinished
 from cxr14.data.radiograph_files import read_radiograph
 from cxr14.data.store_files import StoreEntry
@@ -70,11 +72,16 @@ def pack(
     sizes = dict(
         sorted((name, size) for source in sources for name, size in source.sizes.items() if name in names)
     )
+    source_of = {name: source for source in sources for name in source.sizes}
+
+    def content(name: str) -> str:
+        return source_of[name].content_of(name)
+
     with wrap_disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        index = finished_index(folder, sizes, side)
+        index = finished_index(folder, sizes, side, content)
         if index is None:
-            store = StoreWriter(folder, sizes, side)
+            store = StoreWriter(folder, sizes, side, content)
             if len(store.done) < len(sizes):
                 _fill(store, _tasks(store, sources), _Target(store.pixels, store.offset, side), workers)
             index = store.publish()
@@ -172,7 +179,10 @@ def _reduced(task: _Task, side: int) -> tuple[np.ndarray, StoreEntry]:
             nothing = np.zeros((side, side), np.uint8)
             # Pillow's own reasons hold addresses of memory, and the store is to be the same in every run.
             reason = str(error) if is_dicom(content) else ""
-            return nothing, StoreEntry(task.row, task.name, task.bytes, 0, 0, "", "unreadable", reason)
+            if task.bytes > MOST_BYTES:
+                reason = f"is larger than {MOST_BYTES // 1_000_000} MB"
+            unreadable = StoreEntry(task.row, task.name, task.bytes, 0, 0, "", "unreadable", reason)
+            return nothing, replace(unreadable, source=checksum(content))
         gray, mode = radiograph.gray, radiograph.mode
         if LATERAL_VIEW in radiograph.warnings:
             mode += ", lateral view"
@@ -180,4 +190,5 @@ def _reduced(task: _Task, side: int) -> tuple[np.ndarray, StoreEntry]:
     height, width = gray.shape
     state = "constant" if pixels.min() == pixels.max() else "ok"
     content_hash = blake2b(np.ascontiguousarray(pixels), digest_size=8).hexdigest()
-    return pixels, StoreEntry(task.row, task.name, task.bytes, width, height, mode, state, content_hash)
+    entry = StoreEntry(task.row, task.name, task.bytes, width, height, mode, state, content_hash)
+    return pixels, replace(entry, source=checksum(content))

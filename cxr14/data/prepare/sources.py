@@ -6,32 +6,19 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from cxr14.data.dicom import MOST_BYTES
+from cxr14.data.prepare.contents import Payload, ZipMember, checksum, content_of, damaged_error, read_member
 from cxr14.data.radiograph_files import SUFFIXES
 from cxr14.errors import InputError
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
 _CHUNK = 1 << 16  # fits the processor's cache: 750 MB/s, with chunks of 1 MB 340
-
-
-@dataclass(frozen=True)
-class ZipMember:
-    """A file in a zip archive; the process that decodes it reads it."""
-
-    archive: Path
-    member: str
-
-
-Payload = Path | ZipMember | bytes | np.ndarray
-"""What can be decoded: a file, its content, or (H, W) uint8."""
 
 
 class Source(Protocol):
@@ -42,6 +29,10 @@ class Source(Protocol):
 
     def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
         """Yield the named radiographs, in the order in which they are read fastest."""
+        ...
+
+    def content_of(self, name: str) -> str:
+        """Return the CRC-32 of a file's content, in hexadecimal digits."""
         ...
 
     def place_of(self, name: str) -> str:
@@ -61,6 +52,10 @@ class Files:
         for name in sorted(names):
             yield name, self.paths[name]
 
+    def content_of(self, name: str) -> str:
+        """Read the file; nothing tells its content sooner."""
+        return checksum(content_of(self.paths[name]))
+
     def place_of(self, name: str) -> str:
         """Return the path."""
         return str(self.paths[name])
@@ -77,22 +72,29 @@ class Zip:
         self.archive = archive
         self.sizes: dict[str, int] = {}
         self._members: dict[str, str] = {}
+        self._checksums: dict[str, str] = {}
         try:
             with zipfile.ZipFile(archive) as file:
                 entries = file.infolist()
         except (OSError, zipfile.BadZipFile) as error:
-            raise _damaged_error(archive, error) from None
+            raise damaged_error(archive, error) from None
         for entry in entries:
             _require_inside(archive, entry.filename, link=stat.S_ISLNK(entry.external_attr >> 16))
             name = _image_name(entry.filename)
             if name:
                 _require_unique(name, self._members, archive)
                 self._members[name], self.sizes[name] = entry.filename, entry.file_size
+                has_content = 0 < entry.file_size <= MOST_BYTES
+                self._checksums[name] = f"{entry.CRC:08x}" if has_content else ""
 
     def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
         """Yield references to members, sorted by name."""
         for name in sorted(names):
             yield name, ZipMember(self.archive, self._members[name])
+
+    def content_of(self, name: str) -> str:
+        """Return what the archive's directory says."""
+        return self._checksums[name]
 
     def place_of(self, name: str) -> str:
         """Return archive and member."""
@@ -109,18 +111,24 @@ class Tar:
     def __init__(self, archive: Path) -> None:
         self.archive = archive
         self.sizes: dict[str, int] = {}
-        for member, _ in self._members():
+        self._checksums: dict[str, str] = {}
+        for member, file in self._members():
             name = _image_name(member.name)
             if name:
                 _require_unique(name, self.sizes, archive)
                 self.sizes[name] = member.size
+                self._checksums[name] = checksum(read_member(file, member))
 
     def payloads(self, names: Collection[str]) -> Iterator[tuple[str, Payload]]:
         """Yield the content of the files, in the order of the archive."""
         for member, file in self._members() if names else ():
             name = _image_name(member.name)
             if name in names:
-                yield name, file.extractfile(member).read()
+                yield name, read_member(file, member)
+
+    def content_of(self, name: str) -> str:
+        """Return the checksum of the first pass."""
+        return self._checksums[name]
 
     def place_of(self, name: str) -> str:
         """Return the archive."""
@@ -142,7 +150,7 @@ class Tar:
                 while stream.read(_CHUNK):  # gzip's checksum comes after the end of the tar
                     pass
         except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-            raise _damaged_error(self.archive, error) from None
+            raise damaged_error(self.archive, error) from None
 
 
 class _Gunzip:
@@ -202,26 +210,6 @@ def find_sources(source: Path, side: int) -> list[Source]:
     return sources
 
 
-def content_of(payload: Payload) -> Path | bytes | np.ndarray:
-    """Read a member of a zip archive; return any other payload as it is.
-
-    Raises:
-        InputError: the archive is damaged.
-    """
-    if not isinstance(payload, ZipMember):
-        return payload
-    try:
-        return _opened(payload.archive).read(payload.member)
-    # RuntimeError, NotImplementedError: a member is encrypted, or compressed in a way zipfile does not know.
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        raise _damaged_error(payload.archive, error) from None
-
-
-@lru_cache(maxsize=2)  # a process reads one archive after the other
-def _opened(archive: Path) -> zipfile.ZipFile:
-    return zipfile.ZipFile(archive)
-
-
 def _walk(source: Path) -> Iterator[tuple[str, str]]:
     visited = set()
     for folder, subfolders, names in os.walk(source, followlinks=True):
@@ -272,10 +260,4 @@ def _require_unique(name: str, known: Collection[str], archive: Path) -> None:
 def _duplicate_error(name: str, first: str, second: str) -> InputError:
     return InputError(
         f"there are two files {name}, in {first} and in {second}: remove one, or give one folder as --source."
-    )
-
-
-def _damaged_error(archive: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{archive} is damaged ({error}): delete it and run download.py, which fetches only what is missing."
     )

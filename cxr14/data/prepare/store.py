@@ -8,12 +8,13 @@ the index last.
 import csv
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import astuple, fields, replace
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+from tqdm import tqdm
 
 from cxr14.data.store_files import (
     STORE_INDEX,
@@ -37,19 +38,31 @@ _SPARE_BYTES = 32 << 20
 _README = """store.npy  {count} radiographs, {side} x {side} pixels, 8-bit gray, one after the other: a NumPy
            array (N, {side}, {side}) uint8, to be opened with numpy.load("store.npy", mmap_mode="r").
 store.csv  one line a row of it: file name, size in bytes, width, height and pixel format of the file that it
-           was decoded from, its state (ok, constant, unreadable) and a hash of its pixels.
+           was decoded from, its state (ok, constant, unreadable), a hash of its pixels, and the CRC-32 of
+           that file.
 
 Written by ChestX-ray14/prepare.py; the rows are in the order of the file names.
 """
 
 
-def finished_index(folder: Path, sizes: dict[str, int], side: int) -> list[StoreEntry] | None:
+ContentOf = Callable[[str], str]
+"""File name -> CRC-32 of the file's content, as `StoreEntry.source` records it."""
+
+
+def _no_content(_name: str) -> str:
+    return ""
+
+
+def finished_index(
+    folder: Path, sizes: dict[str, int], side: int, content_of: ContentOf = _no_content
+) -> list[StoreEntry] | None:
     """Return the index of a finished store, or None if there is none or it holds other files.
 
     Args:
         folder: where it would lie.
         sizes: file name -> bytes of the file, in the order of the rows.
         side: S, pixels along one side.
+        content_of: called where names and sizes agree.
 
     Raises:
         InputError: it is of another size or layout, or damaged.
@@ -58,7 +71,10 @@ def finished_index(folder: Path, sizes: dict[str, int], side: int) -> list[Store
         return None
     pixels, index = open_store(folder)
     _require_side(pixels, folder / STORE_PIXELS, side)
-    return index if [(entry.name, entry.bytes) for entry in index] == list(sizes.items()) else None
+    if [(entry.name, entry.bytes) for entry in index] != list(sizes.items()):
+        return None
+    compared = tqdm(index, desc="comparing with the store", unit=" images", leave=False)
+    return index if all(entry.source == content_of(entry.name) for entry in compared) else None
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -80,20 +96,23 @@ class StoreWriter:
         done: file name -> entry of a row that is finished.
     """
 
-    def __init__(self, folder: Path, sizes: dict[str, int], side: int) -> None:
+    def __init__(
+        self, folder: Path, sizes: dict[str, int], side: int, content_of: ContentOf = _no_content
+    ) -> None:
         """Resume an earlier run, or begin.
 
         Args:
             folder: where the finished store belongs.
             sizes: file name -> bytes of the file, in the order of the rows. A finished row is used only if
-                its file has kept its size.
+                its file has kept its size and its content.
             side: S, pixels along one side.
+            content_of: called where names and sizes agree.
 
         Raises:
             InputError: there is a store of another size or layout, or a damaged one, finished or not.
         """
         self._folder, self._working = folder, folder / STORE_WORKING
-        self.sizes, self._side = sizes, side
+        self.sizes, self._side, self._content_of = sizes, side, content_of
         self._rows = {name: row for row, name in enumerate(sizes)}
         self._uncommitted: list[StoreEntry] = []
         self.pixels, self._journal = self._working / STORE_PIXELS, self._working / _JOURNAL
@@ -174,10 +193,14 @@ class StoreWriter:
         (self._working / STORE_INDEX).replace(self._journal)
 
     def _remember(self, entries: list[StoreEntry]) -> None:
-        self.done |= {entry.name: entry for entry in entries if self.sizes[entry.name] == entry.bytes}
+        self.done |= {entry.name: entry for entry in entries if self._is_current(entry)}
+
+    def _is_current(self, entry: StoreEntry) -> bool:
+        same_size = self.sizes.get(entry.name) == entry.bytes
+        return same_size and entry.source == self._content_of(entry.name)
 
     def _copy_rows(self, stored: np.ndarray, entries: list[StoreEntry]) -> None:
-        useful = [e for e in entries if e.name not in self.done and self.sizes.get(e.name) == e.bytes]
+        useful = [entry for entry in entries if entry.name not in self.done and self._is_current(entry)]
         with self.pixels.open("r+b") as file:
             for entry in useful:
                 row = self._rows[entry.name]
