@@ -262,7 +262,7 @@ def _is_ours(content: object) -> bool:
 
 
 def _parse(content: Mapping, path: Path) -> Checkpoint:
-    if content[_MARK] != FORMAT:
+    if type(content[_MARK]) is not int or content[_MARK] != FORMAT:
         raise InputError(
             f"{path} has checkpoint format {content[_MARK]}, but this version of the program reads format "
             f"{FORMAT}; use the version that wrote it, or train again."

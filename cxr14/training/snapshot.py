@@ -90,7 +90,7 @@ def load(checkpoint: Path) -> dict[str, Any]:
         InputError: there is none, both are damaged, or the file is dangerous or something else.
     """
     last, previous = snapshot_path(checkpoint), checkpoint.with_suffix(PREVIOUS_SNAPSHOT)
-    existing = [path for path in (last, previous) if path.exists()]
+    existing = [path for path in (last, previous) if path.is_file()]
     if not existing:
         raise InputError(f"there is nothing to resume: {last} does not exist; start without --resume.")
     for path in existing:

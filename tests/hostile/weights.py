@@ -164,7 +164,7 @@ WRONG_SNAPSHOTS = [
     ("a checkpoint", lambda place, name: _write((place / "model1.pth").read_bytes())(place, name), "not the"),
     ("a snapshot with code", _CODE[0][1], "dangerous"),
     ("a snapshot that is compressed", _write(zip_bomb), "compressed"),
-    ("a folder", _folder, ""),
-    ("a pipe", _pipe, ""),
+    ("a folder", _folder, "nothing to resume"),
+    ("a pipe", _pipe, "nothing to resume"),
 ]
 """What it is, a change that writes it to a path, and words of the sentence."""
