@@ -20,7 +20,6 @@ DATA_DIR = "../ChestX-ray14/images"
 TRAIN_IMAGE_LIST = "../ChestX-ray14/labels/train_list.txt"
 VAL_IMAGE_LIST = "../ChestX-ray14/labels/val_list.txt"
 CKPT_PATH = "modeld2.pth"
-TEACHER_CACHE = "teacher-logits"  # each view is shown to a teacher once, for all students; None: no cache
 
 BATCH_SIZE = 64
 NUM_EPOCHS = 10

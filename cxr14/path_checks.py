@@ -72,9 +72,9 @@ def output_files(settings: object) -> list[tuple[str, Path]]:
 def _paths(settings: object) -> Iterator[tuple[str, Path, PathRole]]:
     for name, hint in typing.get_type_hints(type(settings), include_extras=True).items():
         role, value = _role(hint), getattr(settings, name)
-        if role is not None and value is not None:
-            for path in value if isinstance(value, tuple) else (value,):
-                yield name.upper(), path, role
+        if role is not None:
+            paths = value if isinstance(value, tuple) else (value,)  # a setting may also be a word or None
+            yield from ((name.upper(), path, role) for path in paths if isinstance(path, Path))
 
 
 def _role(hint: object) -> PathRole | None:

@@ -197,7 +197,7 @@ def _as_plain(value: object) -> object:
 def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
     from typeguard import TypeCheckError, check_type  # slow to import; Ctrl-C is handled by now
 
-    if isinstance(value, str) and _accepts(hint, Path):
+    if isinstance(value, str) and _accepts(hint, Path) and value not in _words(hint):
         return (folder / value).resolve()
     if isinstance(value, list | tuple) and typing.get_origin(hint) is tuple:
         return tuple(_check_type(name, member, typing.get_args(hint)[0], folder) for member in value)
@@ -217,6 +217,13 @@ def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
 def _ranges(hint: object) -> list[Range]:
     direct = [entry for entry in getattr(hint, "__metadata__", ()) if isinstance(entry, Range)]
     return direct + [entry for part in typing.get_args(hint) for entry in _ranges(part)]
+
+
+def _words(hint: object) -> tuple[object, ...]:
+    """Return what a hint such as ``Literal["auto"] | Path`` accepts by its letters."""
+    if typing.get_origin(hint) is typing.Literal:
+        return typing.get_args(hint)
+    return tuple(word for part in typing.get_args(hint) for word in _words(part))
 
 
 def _accepts(hint: object, kind: type) -> bool:

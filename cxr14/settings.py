@@ -170,9 +170,9 @@ class DistillationSettings(LoopSettings):
     every 32 px, so that it needs 128 px or more."""
     sharper_teacher: bool = False
     """Let a teacher that was trained at another image size see the same crops at its own."""
-    teacher_cache: OutputFolder | None = None
+    teacher_cache: Literal["auto"] | OutputFolder | None = "auto"
     """Folder for the teachers' logits, which later trainings with the same views read instead of computing
-    them; None: no cache."""
+    them; auto: teacher-logits beside each teacher's checkpoint; None: no cache."""
     teacher_cache_gb: PositiveFloat = 4.0
     """Gigabytes that the logits for one training may take."""
 

@@ -100,7 +100,7 @@ def caches(
         InputError: the logits of this training take more than TEACHER_CACHE_GB or than the disk has.
     """
     if settings.teacher_cache is None or settings.map_weight:
-        if settings.teacher_cache is not None and group.is_main:
+        if settings.map_weight and group.is_main:
             print("The teachers' maps are not cached, so with MAP_WEIGHT they are computed in each step.")
         return [None] * len(teachers)
     rows = steps_per_epoch * settings.batch_size
@@ -110,11 +110,15 @@ def caches(
             f"the teachers' logits for this training take {size / 1e9:.1f} GB, more than TEACHER_CACHE_GB = "
             f"{settings.teacher_cache_gb:g}; raise it, or set TEACHER_CACHE = None."
         )
-    require_space(
-        settings.teacher_cache, size, "the cache of the teachers' logits", "set TEACHER_CACHE = None"
-    )
+    folders = [
+        teacher.path.parent / "teacher-logits" if settings.teacher_cache == "auto" else settings.teacher_cache
+        for teacher in teachers
+    ]
+    for folder in dict.fromkeys(folders):
+        require_space(folder, size, "the cache of the teachers' logits", "set TEACHER_CACHE = None")
     if group.is_main:
-        print(f"Teacher logits are kept in {settings.teacher_cache}, up to {size / 1e6:.0f} MB.")
+        places = ", ".join(str(folder) for folder in dict.fromkeys(folders))
+        print(f"Teacher logits are kept in {places}, up to {size / 1e6:.0f} MB.")
     shared = {
         "list": data.train.fingerprint,
         "radiographs": str(settings.data_dir.resolve()),
@@ -132,7 +136,7 @@ def caches(
         {**shared, "teacher": teacher.checkpoint.weights_hash, "image size": teacher.image_size}
         for teacher in teachers
     ]
-    return [TeacherCache(settings.teacher_cache, key, rows, len(FINDINGS)) for key in keys]
+    return [TeacherCache(folder, key, rows, len(FINDINGS)) for folder, key in zip(folders, keys, strict=True)]
 
 
 def print_auroc(

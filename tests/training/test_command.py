@@ -285,7 +285,10 @@ def test_student_starts_from_random_weights_or_from_its_checkpoint(constants, tm
 @pytest.mark.slow
 def test_teacher_cache_in_the_script_gives_the_same_weights(constants, tmp_path):
     save_network(tmp_path / "teacher.pth", seed=1)
-    without = run_distill(constants, tmp_path / "teacher.pth").weights_hash
+    without = run_distill(constants, tmp_path / "teacher.pth", TEACHER_CACHE=None).weights_hash
+    assert not (tmp_path / "teacher-logits").exists()
+    run_distill(constants, tmp_path / "teacher.pth")
+    assert len(list((tmp_path / "teacher-logits").glob("*/epoch-0001.npy"))) == 1
     cache = {"TEACHER_CACHE": str(tmp_path / "cache")}
     assert run_distill(constants, tmp_path / "teacher.pth", **cache).weights_hash == without
     (epoch,) = (tmp_path / "cache").glob("*/epoch-0001.npy")
