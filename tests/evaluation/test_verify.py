@@ -21,6 +21,7 @@ from cxr14.models import checkpoint, zoo
 from cxr14.runtime import devices
 from cxr14.settings import ROOT, VerifySettings
 from tests.conftest import run_python
+from tests.in_process import run_script
 
 TEST_FILE, VAL_FILE = "predictions-test.npz", "predictions-val.npz"
 DOUBTFUL = np.full(len(FINDINGS), 0.5)
@@ -97,7 +98,7 @@ def save_untrained(path, seed=0):
 def run_test(phantoms, ckpt_path, results_dir, *words):
     """Run test-model.py of stage 1."""
     labels = phantoms / "labels"
-    ended = run_python(
+    ended = run_script(
         *(ROOT / zoo.NAMES[0] / "test-model.py", "--data-dir", phantoms / "images"),
         *("--val-image-list", labels / "val_list.txt", "--test-image-list", labels / "test_list.txt"),
         *("--ckpt-path", ckpt_path, "--results-dir", results_dir, "--device", "cpu", *words),

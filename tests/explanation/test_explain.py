@@ -19,6 +19,7 @@ from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
 from cxr14.settings import ROOT, ExplainSettings
 from tests.conftest import run_python
+from tests.in_process import run_script
 
 SCRIPT = ROOT / "7-Using-EEEA-Net-C2" / "explain-model.py"
 
@@ -121,12 +122,11 @@ def untrained(tmp_path_factory):
     return save_untrained(tmp_path_factory.mktemp("untrained") / "model1.pth")
 
 
-def explain(phantoms, ckpt_path, out, *words, cwd=SCRIPT.parent):
+def explain(phantoms, ckpt_path, out, *words, run=run_script, cwd=SCRIPT.parent):
     """Run the script on the phantoms; return the process and the files that it wrote, by name."""
     flags = ("--ckpt-path", ckpt_path, "--data-dir", phantoms / "images", "--out-dir", out, "--device", "cpu")
     flags += ("--image-list", phantoms / "labels" / "train_list.txt")
-    path = SCRIPT if cwd == ROOT else SCRIPT.name
-    finished = run_python(path, *flags, *words, cwd=cwd, OMP_NUM_THREADS="1")
+    finished = run(SCRIPT.relative_to(cwd), *flags, *words, cwd=cwd)
     return finished, {path.name: path for path in out.iterdir()} if out.exists() else {}
 
 
@@ -139,7 +139,8 @@ def read_csv(path):
 @pytest.mark.slow
 def test_script_draws_and_scores(phantoms, untrained, tmp_path):
     boxes = phantoms / "source" / "BBox_List_2017_synthetic.csv"
-    finished, files = explain(phantoms, untrained, tmp_path, "--box-list", boxes, "--count", 3)
+    flags = ("--box-list", boxes, "--count", 3)
+    finished, files = explain(phantoms, untrained, tmp_path, *flags, run=run_python)
     assert finished.returncode == 0, finished.stderr
     assert "1-EEEA-Net-C2 taught by 3-CheXNet on SYNTHETIC radiographs" in finished.stdout
     assert "Pointing game (SYNTHETIC, " in finished.stdout

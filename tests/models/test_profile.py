@@ -1,9 +1,6 @@
 """Parameters, MACs, size and latency, compared with the study and with PyTorch's counter."""
 
 import re
-import runpy
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +10,7 @@ from torch import nn
 from cxr14.models import profile, zoo
 from cxr14.settings import ROOT
 from tests.conftest import run_python
+from tests.in_process import run_script
 
 PARA_TESTS = {path.parent.name: path for path in sorted(ROOT.glob("[1-5]-*/para-test-*.py"))}
 
@@ -80,17 +78,6 @@ def test_every_network_has_a_para_test_script():
     assert tuple(PARA_TESTS) == zoo.NAMES
 
 
-def in_this_process(script: Path, monkeypatch: pytest.MonkeyPatch, *flags: object) -> None:
-    """Run a script in this process, which saves the seconds that a new one needs to import torch."""
-    monkeypatch.setattr(sys, "argv", [str(script), *map(str, flags)])
-    monkeypatch.syspath_prepend(script.parent)
-    monkeypatch.delitem(sys.modules, "model", raising=False)
-    try:
-        runpy.run_path(str(script), run_name="__main__")
-    finally:
-        sys.modules.pop("model", None)
-
-
 def check_report(report: str, name: str, image_size: int) -> None:
     model = zoo.build(name, pretrained=False, image_size=image_size)
     lines = report.splitlines()
@@ -111,24 +98,16 @@ def test_para_test_from_the_root():
     check_report(done.stdout, "1-EEEA-Net-C2", 224)
 
 
-@pytest.mark.slow
-def test_para_test_from_its_folder():
-    done = run_python(PARA_TESTS["3-CheXNet"].name, "--image-size", 64, cwd=ROOT / "3-CheXNet")
-    assert done.returncode == 0, done.stderr
-    check_report(done.stdout, "3-CheXNet", 64)
-
-
-@pytest.mark.parametrize("name", ["2-OFA-595", "4-Visformer-small", "5-AutoFormerV2-base"])
-def test_para_test_in_this_process(name: str, monkeypatch, capsys):
-    in_this_process(PARA_TESTS[name], monkeypatch, "--image-size", 64)
-    check_report(capsys.readouterr().out, name, 64)
+@pytest.mark.parametrize("name", zoo.NAMES[1:])
+def test_para_test_from_its_folder(name: str):
+    done = run_script(PARA_TESTS[name].name, "--image-size", 64, cwd=ROOT / name)
+    assert done.returncode == 0
+    check_report(done.stdout, name, 64)
 
 
 @pytest.mark.parametrize("flags", [("--image-size", 8), ("--image-sise", 64)])
-def test_para_test_rejects_wrong_flags(flags, monkeypatch, capsys):
-    with pytest.raises(SystemExit) as end:
-        in_this_process(PARA_TESTS["1-EEEA-Net-C2"], monkeypatch, *flags)
-    assert end.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "IMAGE_SIZE = 8 is out of range" in printed.err or "image-sise" in printed.err
+def test_para_test_rejects_wrong_flags(flags):
+    done = run_script(PARA_TESTS["1-EEEA-Net-C2"], *flags)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "IMAGE_SIZE = 8 is out of range" in done.stderr or "image-sise" in done.stderr

@@ -7,7 +7,7 @@ import pytest
 from cxr14.errors import InputError
 from cxr14.evaluation.predictions import Predictions
 from cxr14.report.reading import read_sections
-from tests.conftest import run_python
+from tests.in_process import run_script
 from tests.report.common import KD, measure
 from tests.simulated_runs import save_run
 
@@ -16,7 +16,7 @@ def test_damaged_file_is_one_line_on_stderr(tmp_path):
     folder = tmp_path / "1-EEEA-Net-C2"
     folder.mkdir()
     (folder / "predictions-test.npz").write_bytes(b"PK\3\4 cut short")
-    done = run_python("compare-results.py", "--results-dir", tmp_path)
+    done = run_script("compare-results.py", "--results-dir", tmp_path)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ") and "not a readable file" in done.stderr
     assert len(done.stderr.splitlines()) == 1

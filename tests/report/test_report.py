@@ -12,7 +12,7 @@ from cxr14.evaluation.predictions import Predictions
 from cxr14.findings import FINDINGS
 from cxr14.report import main_tables, run_tables
 from cxr14.report.csv_table import csv_table
-from tests.conftest import run_python
+from tests.in_process import run_script
 from tests.report.common import COMMON, KD, ParsedPage, measure, render, save_trio
 from tests.simulated_runs import save_run
 
@@ -49,7 +49,7 @@ def test_every_title_says_that_data_are_synthetic(trio):
 def test_every_title_says_that_weights_may_have_seen_test_patients(tmp_path):
     save_run(tmp_path / "1-EEEA-Net-C2", radiographs=80)
     save_run(tmp_path / KD, teacher="3-CheXNet", radiographs=80, unknown_origin=["model.pth.tar"])
-    done = run_python("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
+    done = run_script("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
     assert done.returncode == 0, done.stderr
     assert all(MAY_HAVE_SEEN_TEST_PATIENTS in title for title in _all_titles(tmp_path))
     printed = [line for line in done.stdout.splitlines() if "SYNTHETIC radiographs" in line]
@@ -86,7 +86,7 @@ def test_ids_are_unique_on_the_page(trio):
 def test_names_are_escaped_in_page_and_markdown(tmp_path):
     save_run(tmp_path / "1-EEEA-Net-C2", radiographs=60, versions={"<script>alert(1)</script>": "|"})
     save_run(tmp_path / "x", teacher="9-<script>|", radiographs=60, distance=1.1)
-    done = run_python("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
+    done = run_script("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
     assert done.returncode == 0, done.stderr
     ParsedPage((tmp_path / "report.html").read_text())  # refuses a <script> element
     markdown = (tmp_path / "comparison.md").read_text()
@@ -217,7 +217,7 @@ def test_undefined_finding_is_a_dash_and_outside_the_mean(tmp_path):
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_report_of_a_list_without_any_defined_finding(tmp_path, share):
     save_trio(tmp_path, radiographs=40, shares=(share,) * len(FINDINGS), kind="tiny")
-    done = run_python("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
+    done = run_script("compare-results.py", "--results-dir", tmp_path, "--resamples", 20)
     assert done.returncode == 0, done.stderr
     assert "no finding has both positives and negatives on this list" in done.stdout
     assert "Warning" not in done.stderr
