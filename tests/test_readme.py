@@ -11,7 +11,12 @@ from cxr14.settings import ROOT, DistillSettings
 
 FLAG = r"(?<![\w-])--([a-z][\w-]+)"
 SETTING = r"\b[A-Z]+(?:_[A-Z]+)+\b"
-ENGLISH, CHINESE = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "README.zh-CN.md"))
+TREE = re.compile(
+    r"<!-- table tree -->.*?<!-- end -->", re.DOTALL
+)  # written by docs/tree.py, in English alone
+ENGLISH, CHINESE = (
+    TREE.sub("", (ROOT / name).read_text(encoding="utf-8")) for name in ("README.md", "README.zh-CN.md")
+)
 
 
 def commands(text):
@@ -59,6 +64,13 @@ def test_every_named_setting_exists():
 def test_every_distillation_loss_is_explained():
     choices = get_args(get_type_hints(DistillSettings)["distill_loss"])
     assert re.findall(r"^\| `([a-z]+)`", ENGLISH, re.MULTILINE) == list(choices)
+
+
+def test_every_required_package_is_explained():
+    section = ENGLISH.partition("## Packages")[2].partition("\n## ")[0]
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    names = [line.partition("==")[0] for line in lines if not line.startswith(("-e", "#"))]
+    assert [name for name in names if not re.search(rf"(?<![\w-]){name}(?![\w-])", section)] == []
 
 
 def test_every_linked_file_exists():
