@@ -72,6 +72,9 @@ def two_gpus(monkeypatch):
     calls = {"set_device": [], "get_rng_state": [], "set_rng_state": []}
     monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda **_: torch.device("cuda"))
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: calls.get("capability", (8, 0)))
+    monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: ["sm_80"])
     monkeypatch.setattr(torch.cuda, "set_device", calls["set_device"].append)
 
     def get_rng_state(device="cuda"):
@@ -92,6 +95,13 @@ def test_second_gpu_becomes_the_current_device(two_gpus):
     assert two_gpus["set_device"] == [second]
     with pytest.raises(InputError, match="2 CUDA devices"):
         devices.choose("cuda:2")
+
+
+def test_gpu_that_is_too_old_raises_input_error_before_anything_runs_on_it(two_gpus):
+    two_gpus["capability"] = (6, 0)
+    with pytest.raises(InputError, match=r"compute capability 6\.0"):
+        devices.choose("auto")
+    assert two_gpus["set_device"] == []
 
 
 def test_random_state_of_the_second_gpu_is_saved_and_restored(two_gpus):
