@@ -49,8 +49,12 @@ stage() { # folder, train script, test script, checkpoint, results, seed, flags 
   python "$folder/$test" $RETEST "${named[@]}"
 }
 
-if [ -z "${SOURCE:-}" ]; then python ChestX-ray14/download.py; fi
-python ChestX-ray14/prepare.py ${SOURCE:+--source "$SOURCE"}
+if [ -e ChestX-ray14/images/store.csv ] && [ -e ChestX-ray14/prepare-report.csv ]; then
+  echo "The radiographs are prepared in ChestX-ray14."
+else
+  if [ -z "${SOURCE:-}" ]; then python ChestX-ray14/download.py; fi
+  python ChestX-ray14/prepare.py ${SOURCE:+--source "$SOURCE"}
+fi
 
 for seed in $SEEDS; do
   for number in $STAGES; do
