@@ -4,8 +4,8 @@
     python prepare.py --medmnist chestmnist_224.npz     # MedMNIST's copy instead
 
 leaves images/ (name it as DATA_DIR), labels/train_list.txt, val_list.txt and test_list.txt, and
-prepare-report.csv, which names every radiograph that is missing, damaged or odd. All 112,120 take 25
-core-minutes and 7.3 GB. It can be stopped at any moment; the same command goes on.
+prepare-report.csv, which names every radiograph that is missing, damaged or unusual. All 112,120 take
+25 core-minutes and 7.3 GB. It can be stopped at any moment; the same command resumes.
 """
 
 from cxr14 import script

@@ -1,10 +1,10 @@
-"""How many radiographs a second one core brings from the disk to what a network is shown, three ways.
+"""Milliseconds from a radiograph on disk to a network's input on one core, for several ways to read.
 
     python -m benchmarks.loading                                     # draws synthetic radiographs of 1024 px
     python -m benchmarks.loading --originals DIR                     # takes the PNG files of a folder
 
-The contestants take turns on one core in one process; the median of the rounds counts, in the processor's own
-time, so that a busy machine changes little:
+The ways to read take turns on one core in one process; the median of the rounds counts, in the processor's
+own time, so that a busy machine changes little:
   usual 1024   PIL and torchvision from PNG as NIH ships them, an image a time: resize, crop, flip, normalise;
   usual 256    the same from PNG reduced to 256 px;
   ours         from the packed store to a normalised float batch: read, cut, normalise; once contiguous, as
@@ -77,7 +77,7 @@ class LoadingSettings(Settings):
     batch_size: int = 64
     """Radiographs in one batch of ours."""
     rounds: int = 7
-    """How often the contestants take turns."""
+    """Measurements of each way to read."""
     prepared: int = 1200
     """Radiographs that are packed, the originals over and over."""
 
@@ -126,18 +126,18 @@ def milliseconds(
 def one_core(
     originals: list[Path], reduced: list[Path], images: PackedImages, rounds: int, batch_size: int
 ) -> dict:
-    """Let the contestants take turns; return the median milliseconds of each and their ratios."""
+    """Measure the ways to read in turns; return the median milliseconds of each and their ratios."""
     usual, ours = usual_pipeline(IMAGE_SIZE, SMALLEST_CROP), Ours(images, batch_size)
-    contestants = {
+    ways = {
         "usual 1024": (lambda: [usual(path) for path in originals], len(originals)),
         "usual 256": (lambda: [usual(path) for path in reduced * 4], len(reduced) * 4),
         "ours": (lambda: [ours.batch(ours.contiguous) for _ in range(8)], 8 * batch_size),
         "ours, channels last": (lambda: [ours.batch(ours.channels_last) for _ in range(8)], 8 * batch_size),
         "host": (lambda: [ours.host() for _ in range(16)], 16 * batch_size),
     }
-    times = {name: [] for name in contestants}
+    times = {name: [] for name in ways}
     for turn in range(rounds + 1):
-        for name, (work, count) in contestants.items():
+        for name, (work, count) in ways.items():
             taken = milliseconds(work, count)
             if turn:  # the first one warms up
                 times[name].append(taken)

@@ -1,11 +1,11 @@
-"""The whole path of the data at 1,000, 10,000 and 112,120 radiographs: what each takes, in time and memory.
+"""Time and memory of prepare.py and of the loader, for 1,000, 10,000 and 112,120 radiographs.
 
     python -m benchmarks.scale                      # draws 64 synthetic radiographs of 256 px
     python -m benchmarks.scale --files DIR          # takes the image files of a folder, over and over
 
 For each count prepare.py packs the radiographs on all cores, and a pass of the loader on one core brings
 them, in random order, to normalised batches; the counts take turns at the passes. Memory is the anonymous
-memory of all processes together at its highest, looked at ten times a second: the pages of files belong to
+memory of all processes together at its highest, measured ten times a second: the pages of files belong to
 the system, which takes them back when it needs them.
 Writes benchmarks/results/scale-cpu.json; 112,120 take 8 GB of disk for a while and 6 minutes on 2 cores.
 """
@@ -48,7 +48,7 @@ class ScaleSettings(Settings):
     work: Path = Path(tempfile.gettempdir())
     """Folder on a disk with room: 66 kB a radiograph of the largest count."""
     rounds: int = 3
-    """How often the counts take turns."""
+    """Passes for each count."""
     one_pass: Path | None = None
     """Go through a prepared folder once and print the seconds; the benchmark runs itself so."""
 

@@ -43,7 +43,7 @@ class CacheSettings(Settings):
     batch_size: int = 32
     """Radiographs in one step."""
     steps: int = 100
-    """Steps of each contestant."""
+    """Steps of each loss."""
 
 
 def main(settings: CacheSettings) -> None:
@@ -62,12 +62,12 @@ def main(settings: CacheSettings) -> None:
         for cache in caches:
             cache.logits(0, slice(0, rows), partial(torch.randn, rows, len(FINDINGS)))
         teachers = [Teacher(nn.Identity(), cache) for cache in caches]
-        contestants = {
+        compared = {
             "labels alone": losses.binary_cross_entropy,
             "five cached teachers": Distillation(teachers, compare, combination),
         }
-        steps = {name: _step(loss, settings, group, Path(folder)) for name, loss in contestants.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in contestants}
+        steps = {name: _step(loss, settings, group, Path(folder)) for name, loss in compared.items()}
+        seconds: dict[str, list[float]] = {name: [] for name in compared}
         for number in range(settings.steps):
             for name, step in steps.items():
                 take = partial(

@@ -2,8 +2,8 @@
 
     python -m benchmarks.tolerance --ckpt-path MODEL.pth --data-dir IMAGES --image-list LIST
 
-The tolerances of verify-results.py stand on these figures: what may change between two tests on a CPU has to
-stay below its tolerance, and what changes the precision has to exceed it. TF32 is imitated on the CPU by
+The tolerances of verify-results.py follow from these figures: what may change between two tests on a CPU has
+to stay below its tolerance, and what changes the precision has to exceed it. TF32 is imitated on the CPU by
 rounding the inputs and weights of each convolution and linear layer to its 10 bits.
 """
 

@@ -137,7 +137,7 @@ class Bench:
     def beside(
         self, train_step: TrainStep, others: dict[str, Callable[[], None]], groups: int
     ) -> dict[str, np.ndarray]:
-        """Run the real loop with the others' steps between its own; return the rates, by contestant."""
+        """Run the real loop with the others' steps between its own; return the rates by name."""
         count = groups * self.group * self.settings.batch_size
         names = [self.files[number % FILES].name for number in range(count)]
         labels = np.random.default_rng(0).integers(0, 2, (count, len(FINDINGS)), dtype=np.uint8)
@@ -243,7 +243,7 @@ def matrix_rate(device: torch.device) -> float:
 
 
 def medians(rates: dict[str, np.ndarray] | dict[str, list[float]]) -> dict[str, float]:
-    """Return each contestant's median rate."""
+    """Return the median rate of each, by name."""
     return {f"{name}, images/s": float(statistics.median(values)) for name, values in rates.items()}
 
 

@@ -42,7 +42,7 @@ class Between:
             self.seconds["loop"].append(time.perf_counter() - began)
 
     def rates(self, radiographs: int) -> dict[str, np.ndarray]:
-        """Return the radiographs a second of each group but the first, which warms up, by contestant."""
+        """Return the radiographs a second of each group but the first, which warms up, by name."""
         return {name: self.group * radiographs / np.array(taken[1:]) for name, taken in self.seconds.items()}
 
 
