@@ -127,20 +127,28 @@ async function inflate(parts, size) {
   return result;
 }
 
-/** Undo the filter of a row in place. */
+/** Undo the filter of a row in place; `step` bytes lie between a byte and its neighbour on the left. */
 function unfilter(filter, row, above, step) {
-  for (let i = 0; i < row.length; i++) {
-    const left = i >= step ? row[i - step] : 0;
-    if (filter === 1) row[i] += left;
-    else if (filter === 2) row[i] += above[i];
-    else if (filter === 3) row[i] += (left + above[i]) >> 1;
-    else if (filter === 4) row[i] += paeth(left, above[i], i >= step ? above[i - step] : 0);
-    else if (filter !== 0) throw new Refusal("damaged");
+  const { length } = row;
+  if (filter === 1) {
+    for (let i = step; i < length; i++) row[i] += row[i - step];
+  } else if (filter === 2) {
+    for (let i = 0; i < length; i++) row[i] += above[i];
+  } else if (filter === 3) {
+    for (let i = 0; i < Math.min(step, length); i++) row[i] += above[i] >> 1;
+    for (let i = step; i < length; i++) row[i] += (row[i - step] + above[i]) >> 1;
+  } else if (filter === 4) {
+    for (let i = 0; i < Math.min(step, length); i++) row[i] += above[i];
+    for (let i = step; i < length; i++) row[i] += paeth(row[i - step], above[i], above[i - step]);
+  } else if (filter !== 0) {
+    throw new Refusal("damaged");
   }
 }
 
+/** Return the neighbour that is nearest to left + up - upperLeft. */
 function paeth(left, up, upperLeft) {
-  const [toLeft, toUp] = [Math.abs(up - upperLeft), Math.abs(left - upperLeft)];
+  const toLeft = Math.abs(up - upperLeft);
+  const toUp = Math.abs(left - upperLeft);
   const toUpperLeft = Math.abs(left + up - 2 * upperLeft);
   if (toLeft <= toUp && toLeft <= toUpperLeft) return left;
   return toUp <= toUpperLeft ? up : upperLeft;
@@ -168,6 +176,7 @@ function asRadiograph({ width, height, depth, type, palette }, samples) {
   const { channels } = PNG_TYPES[type];
   if (type === 0 && depth === 16) return new Radiograph(eightBits(samples), width, height);
   const bytes = depth === 16 ? Uint8Array.from(samples, (value) => value >> 8) : samples;
+  if (type === 0 && depth === 8) return new Radiograph(bytes, width, height);
   if (type === 0) {
     const white = (1 << depth) - 1;
     return new Radiograph(bytes.map((value) => (value * 255) / white), width, height);
