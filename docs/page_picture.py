@@ -20,7 +20,7 @@ from cxr14.findings import FINDINGS
 from cxr14.settings import ROOT
 from tests.browser import Chromium
 
-WIDTH, HEIGHT = 1120, 1010
+WIDTH, HEIGHT = 1120, 884
 PACKAGES_DIR = ROOT / "7-Using-EEEA-Net-C2" / "npm-packages"
 
 

@@ -80,7 +80,7 @@ def opened(browser, model):
 def page(opened):
     """The opened page in its first state."""
     opened.emulate()
-    opened.evaluate("byId('clear').click(), language = 'en', render()")
+    opened.evaluate("byId('clear').click(), language = 'en', work.then(render)")
     return opened
 
 

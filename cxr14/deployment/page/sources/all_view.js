@@ -70,6 +70,8 @@ function markShown() {
 }
 
 function renderLeftOut() {
+  byId("clear").hidden = !answers.length && !leftOut.length;
+  byId("drop").classList.toggle("small", answers.length > 0);
   byId("left-out").hidden = !leftOut.length;
   byId("left-out-list").replaceChildren(
     ...leftOut.map(({ path, reason }) => {

@@ -56,14 +56,11 @@ async function readFile({ file, path, identity }) {
 function renderCard() {
   byId("warnings").replaceChildren(...CARD.warnings.map((warning) => make("li", translate(warning))));
   const teacher = CARD.teacher ?? text("noTeacher");
-  const rule = CARD.threshold_rule
-    ? text("thresholdRule", { rule: CARD.threshold_rule, target: CARD.target_sensitivity ?? "-" })
-    : text("noThresholdRule");
   const facts = {
     network: CARD.network,
     teacher,
     precision: CARD.precision,
-    operatingPoints: rule,
+    operatingPoints: thresholdRule(),
     modelHash: CARD.model_hash,
     weightsHash: CARD.weights_hash,
     ...Object.fromEntries(Object.entries(CARD.splits).map(([role, hash]) => [`list: ${role}`, hash])),
@@ -74,6 +71,12 @@ function renderCard() {
       make("dd", value),
     ]),
   );
+}
+
+function thresholdRule() {
+  const { threshold_rule: rule, target_sensitivity: target } = CARD;
+  if (!rule) return text("noThresholdRule");
+  return target === null ? text("thresholdRule", { rule }) : text("targetRule", { rule, target });
 }
 
 function render() {
@@ -95,9 +98,11 @@ function listen() {
   byId("findings").addEventListener("keydown", moveWithArrows);
   byId("save").addEventListener("click", saveCsv);
   byId("clear").addEventListener("click", () => {
-    seen.clear();
-    clearAll();
-    setStatus("ready");
+    work = work.then(() => {
+      seen.clear();
+      clearAll();
+      setStatus("ready");
+    });
   });
   // Anywhere on the page: a browser would open a file that misses the marked place, and leave the page.
   addEventListener("dragover", (event) => {
