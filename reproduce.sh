@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole study on the real radiographs, every stage in order: download, prepare, five networks, their students
-# and the one that all five teach, report. Days on one GPU. Run it again after an interruption: finished
-# downloads, trainings and tests are not repeated. Arguments are settings of the train scripts, for example
-# --batch-size 256.
+# and the one that all five teach, report, export of the best student. Days on one GPU. Run it again after an
+# interruption: finished downloads, trainings and tests are not repeated. Arguments are settings of the train
+# scripts, for example --batch-size 256.
 #   GPUS=4                      several GPUs
 #   SEEDS="0 1 2"               several training seeds, whose results the report puts side by side
 #   STAGES="1 3" TEACHERS="3"   some networks, and some teachers; TEACHERS="" trains no student
@@ -69,3 +69,7 @@ for seed in $SEEDS; do
   done
 done
 python compare-results.py
+# The best student by its AUROC on validation, as a file for small computers; nothing is uploaded.
+if [ -n "$TEACHERS" ]; then
+  python 7-Using-EEEA-Net-C2/export-model.py --ckpt-path $KD --results-dir results
+fi

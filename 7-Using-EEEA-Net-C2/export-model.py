@@ -2,6 +2,9 @@
 
     python export-model.py
     python export-model.py --precision float32
+    python export-model.py --ckpt-path ../6-Distilling-to-EEEA-Net-C2 --results-dir ../results
+
+The third takes the student with the best AUROC on validation.
 
 Leaves behind, in OUT_DIR: the model, such as eeea-net-c2.onnx, and model-card.json, which predict.py needs
 beside it. Prints how far the model's answers lie from PyTorch's; outside the bounds it exits with status 1

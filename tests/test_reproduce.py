@@ -16,6 +16,7 @@ python() { echo "python $*" >> started.txt; }
 torchrun() { echo "torchrun $*" >> started.txt; }
 """
 KD = "6-Distilling-to-EEEA-Net-C2"
+EXPORT = f"python 7-Using-EEEA-Net-C2/export-model.py --ckpt-path {KD} --results-dir results"
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_every_stage_runs_in_order(reproduce):
     missing = [command for command in expected if command not in started]
     assert missing == []
     assert [command for command in started if command in expected] == expected
-    assert started[-1] == "python compare-results.py"
+    assert started[-2:] == ["python compare-results.py", EXPORT]
 
 
 def test_stages_teachers_and_source_can_be_chosen(reproduce):
@@ -58,7 +59,9 @@ def test_stages_teachers_and_source_can_be_chosen(reproduce):
         f"python {KD}/train-kdall-model.py --resume",
         f"python {KD}/test-kdall-model.py",
         "python compare-results.py",
+        EXPORT,
     ]
+    assert EXPORT not in reproduce(STAGES="3", TEACHERS="")  # there is no student
 
 
 def test_time_limit_is_handed_to_the_trainings_and_ends_the_script(reproduce):

@@ -21,7 +21,7 @@ from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.runtime.threads import use_threads
-from cxr14.settings import VerifySettings
+from cxr14.settings import PREVIOUS_SNAPSHOT, SNAPSHOT, VerifySettings
 
 CPU_TOLERANCE = 1e-4
 """Largest difference of a logit z, relative to max(1, |z|), between two tests on CPUs. The batch size, the
@@ -40,7 +40,6 @@ LOGIT, SAVED, AGAIN, LARGEST, REPRODUCED = (
 )
 _DIGITS = 12  # of a hash, in messages
 _CHECKPOINT_NAMES = ("*.pth", "*.pth.tar", "*.pt", "*.safetensors")
-_SNAPSHOT_NAMES = (".last.pth", ".before.pth")
 
 
 @dataclass(frozen=True)
@@ -276,7 +275,7 @@ def _find_checkpoints(path: Path, wanted: set[str]) -> dict[str, Path]:
 def _candidates(folder: Path) -> Iterator[Path]:
     for pattern in _CHECKPOINT_NAMES:
         for path in sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}")]):
-            if not path.name.endswith(_SNAPSHOT_NAMES):
+            if not path.name.endswith((SNAPSHOT, PREVIOUS_SNAPSHOT)):
                 yield path
 
 

@@ -12,10 +12,12 @@ from cxr14.data.images import decode, resize
 from cxr14.data.provenance import Provenance, of_lists
 from cxr14.deployment.card import CARD_FILE, read_card
 from cxr14.deployment.export import parity
+from cxr14.deployment.export.choice import choose_checkpoint
 from cxr14.deployment.export.command import export, model_file
 from cxr14.deployment.export.int8_weights import best_scales, quantise_weights
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import write_onnx
+from cxr14.deployment.export.reading_rules import load_operating_points
 from cxr14.deployment.prediction.model import Network
 from cxr14.errors import InputError
 from cxr14.evaluation.calibration import Calibration
@@ -152,7 +154,7 @@ def test_operating_points_and_calibration_are_in_card_and_model(radiographs, tmp
 def test_operating_points_of_other_weights_are_refused(radiographs, tmp_path):
     ckpt_path = save_checkpoint(tmp_path / "model.pth", zoo.NAMES[0], image_size=64)
     save_operating_points(tmp_path, "another")
-    with pytest.raises(InputError, match="belongs to other weights"):
+    with pytest.raises(InputError, match="belong to other weights"):
         export(export_settings(radiographs, ckpt_path, tmp_path / "out", results_dir=tmp_path))
     assert not (tmp_path / "out").exists()
 
@@ -223,3 +225,45 @@ def test_parity_row_without_a_value_holds():
     assert parity.Row("AUROC", float("nan"), 0.002).holds
     assert not parity.Row("AUROC", 0.003, 0.002).holds
     assert not parity.Row("peak", 0.9, 0.97, at_least=True).holds
+
+
+# The best checkpoint of a folder
+
+
+def save_scored(path, val_auroc, val_list="v"):
+    """Write a checkpoint without a usable network, as a training that reached this AUROC leaves it."""
+    about = checkpoint.About(
+        network=zoo.NAMES[0],
+        image_size=224,
+        val_auroc=val_auroc,
+        splits={"val": val_list},
+        teacher="3-CheXNet",
+    )
+    checkpoint.save(path, {"weight": torch.full((2,), val_auroc or 0.0)}, about)
+
+
+def test_of_a_folder_the_best_checkpoint_on_validation_is_chosen(tmp_path, capsys):
+    for name, auroc in (("modeld1", 0.81), ("modeld2", 0.83), ("modeld3", 0.82), ("old", None)):
+        save_scored(tmp_path / f"{name}.pth", auroc)
+    (tmp_path / "modeld1.last.pth").write_bytes(b"a snapshot is no checkpoint")
+    assert choose_checkpoint(tmp_path) == tmp_path / "modeld2.pth"
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["modeld1.pth", "modeld2.pth", "modeld3.pth"]
+    assert [line for line in lines if "<- best" in line] == [lines[2]]
+    assert choose_checkpoint(tmp_path / "modeld1.pth") == tmp_path / "modeld1.pth"
+
+
+def test_checkpoints_that_cannot_be_compared_raise_input_error(tmp_path):
+    with pytest.raises(InputError, match="no checkpoint of a training"):
+        choose_checkpoint(tmp_path)
+    save_scored(tmp_path / "a.pth", 0.8)
+    save_scored(tmp_path / "b.pth", 0.9, val_list="w")
+    with pytest.raises(InputError, match="validated on different lists"):
+        choose_checkpoint(tmp_path)
+
+
+def test_operating_points_are_found_below_a_folder_by_the_hash_of_the_weights(tmp_path):
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        save_operating_points(tmp_path / name, name)
+    assert load_operating_points(tmp_path, "second").weights_hash == "second"

@@ -15,6 +15,7 @@ from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS, Provenance, of_lists
 from cxr14.deployment.card import CARD_FILE, NOT_A_DEVICE, ModelCard, Preprocessing
 from cxr14.deployment.export import parity
+from cxr14.deployment.export.choice import choose_checkpoint
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import OPSET, write_onnx
 from cxr14.deployment.export.reading_rules import findings_for_card, load_operating_points
@@ -41,7 +42,7 @@ def export(settings: ExportSettings) -> None:
     """
     image_list, images = read_list(settings.image_list), open_images(settings.data_dir)
     require_images(image_list, images.names)
-    model, loaded = checkpoint.load(settings.ckpt_path)
+    model, loaded = checkpoint.load(choose_checkpoint(settings.ckpt_path))
     about = loaded.about
     preprocessing = Preprocessing(read_side=read_side(about.image_size), image_size=about.image_size)
     points = None

@@ -15,19 +15,21 @@ def load_operating_points(results_dir: Path, weights_hash: str) -> OperatingPoin
     """Read the operating points of a checkpoint.
 
     Args:
-        results_dir: folder that the test script of the checkpoint filled.
+        results_dir: folder that the test script of the checkpoint filled, or one above it.
         weights_hash: of the checkpoint.
 
     Raises:
-        InputError: there are none, or they belong to other weights.
+        InputError: there are none, or all belong to other weights.
     """
-    points = OperatingPoints.load(results_dir / OPERATING_POINTS_FILE)
-    if points.weights_hash != weights_hash:
-        raise InputError(
-            f"{results_dir / OPERATING_POINTS_FILE} belongs to other weights of {points.network} than the "
-            "checkpoint: run the test script of the checkpoint again, or give its RESULTS_DIR."
-        )
-    return points
+    paths = sorted(results_dir.rglob(OPERATING_POINTS_FILE)) or [results_dir / OPERATING_POINTS_FILE]
+    for path in paths:
+        points = OperatingPoints.load(path)
+        if points.weights_hash == weights_hash:
+            return points
+    raise InputError(
+        f"the operating points in {results_dir} belong to other weights than the checkpoint: run the test "
+        "script of the checkpoint again, or give its RESULTS_DIR."
+    )
 
 
 def findings_for_card(points: OperatingPoints | None) -> tuple[Finding, ...]:
