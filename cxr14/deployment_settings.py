@@ -16,8 +16,8 @@ class ExportSettings(ScriptSettings):
     """Export of a trained network."""
 
     ckpt_path: InputPath
-    """Checkpoint of any of the networks, distilled or not; it names its network. A folder: the checkpoint in it
-    with the best AUROC on validation."""
+    """Checkpoint of any of the networks, distilled or not; it names its network. A folder: the checkpoint in
+    it with the best AUROC on validation."""
     results_dir: InputPath | None = None
     """Folder of the checkpoint's results or one above it, for its operating points and calibration, which are
     found by the hash of the weights; None: the model gives uncalibrated probabilities without yes or no."""

@@ -22,7 +22,7 @@ from cxr14.deployment.prediction.model import Network
 from cxr14.errors import InputError
 from cxr14.evaluation.calibration import Calibration
 from cxr14.evaluation.operating_points import OPERATING_POINTS_FILE, OperatingPoints
-from cxr14.explanation.heat_maps import heat_maps, layer_for
+from cxr14.explanation.heat_maps import layer_for, maps_by_gradients
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
@@ -63,7 +63,7 @@ def test_float32_export_matches_pytorch(name, radiographs, tmp_path):
 
     model, _ = checkpoint.load(ckpt_path)
     findings = [number % len(FINDINGS) for number in range(len(gray))]
-    reference, _ = heat_maps(model, layer_for(name, 224), torch.from_numpy(gray), findings, "layer-cam")
+    reference, _ = maps_by_gradients(model, layer_for(name, 224), torch.from_numpy(gray), findings)
     for number, finding in enumerate(findings):
         cells = torch.from_numpy(answers.heat_maps[number, finding])
         drawn = functional.interpolate(cells[None, None], (224, 224), mode="bilinear")[0, 0].numpy()

@@ -11,11 +11,12 @@ from cxr14.settings import PREVIOUS_SNAPSHOT, SNAPSHOT
 def choose_checkpoint(path: Path) -> Path:
     """Return a checkpoint: the path itself, or the best one in the folder that it is.
 
-    The test list has no influence: the mean AUROC on the validation list is compared, which a training records
-    for the epoch that it keeps. The table that decides is printed.
+    The test list has no influence: the mean AUROC on the validation list is compared, which a training
+    records for the epoch that it keeps. The table that decides is printed.
 
     Raises:
-        InputError: the folder has no checkpoint with such an AUROC, or they were validated on different lists.
+        InputError: the folder has no checkpoint with such an AUROC, or they were validated on different
+            lists.
     """
     if not path.is_dir():
         return path
