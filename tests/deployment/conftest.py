@@ -40,16 +40,18 @@ def save_checkpoint(path, network, *, image_size=224, provenance=None):
     """Write a checkpoint of random weights whose answers differ from radiograph to radiograph."""
     torch.manual_seed(2)
     model = zoo.build(network, pretrained=False, image_size=image_size)
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the plain mean over all batches
-            if not module.weight.any():
-                nn.init.constant_(module.weight, 0.2)  # a block that begins as the identity
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = None  # the plain mean over all batches
+        if not norm.weight.any():
+            nn.init.constant_(norm.weight, 0.2)  # a block that begins as the identity
     rng = np.random.default_rng(1)
-    gray = np.stack([np.asarray(smooth_noise(rng, (image_size, image_size))) for _ in range(16)])
+    count = 16 if norms else 8
+    gray = np.stack([np.asarray(smooth_noise(rng, (image_size, image_size))) for _ in range(count)])
     images = augment.normalise(torch.from_numpy(gray))
     with torch.no_grad():
-        model.train()(images)
+        if norms:
+            model.train()(images)
         model.get_classifier().weight *= 0.2 / model.eval()(images).std(dim=0).mean()
     about = checkpoint.About(network=network, image_size=image_size, splits={"train": "abc"})
     checkpoint.save(path, model.state_dict(), about, provenance)
