@@ -27,6 +27,7 @@ _BESIDE_THE_WINGS = (
     "errors",
     "console",
     "files",
+    "records",
 )
 
 

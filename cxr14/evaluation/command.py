@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,6 +15,7 @@ from cxr14.data.images import open_images
 from cxr14.data.kinds import KINDS
 from cxr14.errors import InputError
 from cxr14.evaluation import calibration, inference, metrics
+from cxr14.evaluation.history import read_history
 from cxr14.evaluation.predictions import TEST, VALIDATION, Predictions
 from cxr14.evaluation.results import (
     METRICS_FILE,
@@ -48,6 +48,8 @@ class _Subject:
     model: nn.Module
     val: ImageList
     test: ImageList
+    history: list[dict[str, float]]
+    """The rows of the training's log."""
 
     @property
     def unknown_origin(self) -> list[str]:
@@ -128,7 +130,7 @@ def _read(
         )
     provenance.require_unseen(test, tested.provenance, selected_on=True, weights=str(path))
     provenance.require_unseen(val, tested.provenance, selected_on=False, weights=str(path))
-    return _Subject(tested, model, val, test)
+    return _Subject(tested, model, val, test, read_history(checkpoint.log_path(path)))
 
 
 def _find_results(subject: _Subject, settings: TestSettings) -> Results | None:
@@ -201,16 +203,11 @@ def _facts(subject: _Subject, settings: TestSettings, group: ProcessGroup) -> di
         "splits": about.splits,
         "settings": about.settings,
         "versions": about.versions,
-        "history": _history(settings.ckpt_path),
+        "history": subject.history,
         "parameters": profile.total_parameters(model),
         "macs": profile.macs(model, about.image_size),
         "latency_seconds": profile.latency(model, about.image_size, seconds=1.0),
     }
-
-
-def _history(ckpt_path: Path) -> list[dict[str, object]]:
-    path = checkpoint.log_path(ckpt_path)
-    return pd.read_csv(path).to_dict("records") if path.is_file() else []
 
 
 def _print(results: Results, test: ImageList, settings: TestSettings) -> None:

@@ -17,6 +17,7 @@ from cxr14.errors import InputError
 from cxr14.evaluation.confusion import checked
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
+from cxr14.records import check_fields, check_plain
 
 VALIDATION, TEST = SPLITS = ("val", "test")
 """Thresholds and calibration are fitted on the first alone."""
@@ -24,8 +25,21 @@ VALIDATION, TEST = SPLITS = ("val", "test")
 PREDICTIONS_FILE = "predictions-{split}.npz"
 """Name of the file in the folder of the results."""
 
+MOST_BYTES = 1 << 28
+"""Unpacked bytes of the largest file of predictions that is read; NIH's 112,120 radiographs take 50 MB."""
+
 _FORMAT = "cxr14 predictions 2"
-_DAMAGE = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    RecursionError,
+)
 _PER_RADIOGRAPH = ("names", "patients", "labels", "probabilities", "logits")
 
 
@@ -79,6 +93,13 @@ class Predictions:
             raise ValueError(
                 f"labels {self.labels.shape} must have a column for each of {len(self.findings)} findings"
             )
+        if len(set(self.findings)) != len(self.findings):
+            raise ValueError("findings are repeated")
+        if (
+            self.labels.dtype.kind not in "biuf"
+            or self.probabilities.dtype.kind + self.logits.dtype.kind not in ("ff")
+        ):
+            raise ValueError("labels, probabilities and logits must be numbers")
         for scores in (self.probabilities, self.logits):
             checked(self.labels, scores)
 
@@ -107,6 +128,7 @@ class Predictions:
         path = Path(path)
         if not path.is_file():
             raise InputError(f"there are no predictions at {path}; run the stage's test script first.")
+        _require_small(path)
         try:
             with np.load(path, allow_pickle=False) as stored:
                 file_format = str(stored["format"]) if "format" in stored else "unknown"
@@ -115,11 +137,27 @@ class Predictions:
                         f"{path} has format {file_format!r}, not {_FORMAT!r}; run the test script again."
                     )
                 arrays = {name: stored[name] for name in _PER_RADIOGRAPH}
-                return cls(**arrays, **json.loads(str(stored["rest"])))
+                loaded = cls(**arrays, **json.loads(str(stored["rest"])))
+                check_fields(loaded)
+                check_plain(loaded.about)
+                return loaded
         except _DAMAGE as error:
             raise InputError(
                 f"{path} is not a readable file of predictions; run the test script again."
             ) from error
+
+
+def _require_small(path: Path) -> None:
+    """Refuse an archive whose arrays are larger than any test's: kilobytes could fill the memory."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except _DAMAGE:
+        return  # loading it says what is wrong
+    if unpacked > MOST_BYTES:
+        raise InputError(
+            f"{path} is too large: {unpacked / 1e6:.0f} MB when it is unpacked; run the test script again."
+        )
 
 
 def require_same_radiographs(first: Predictions, second: Predictions) -> None:

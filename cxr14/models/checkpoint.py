@@ -10,7 +10,6 @@ import importlib.metadata
 import json
 import platform
 import subprocess
-import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -20,13 +19,14 @@ import numpy as np
 import timm
 import torch
 from torch import Tensor, nn
-from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
 from cxr14.models import published, zoo
+from cxr14.records import check_fields, check_plain
+from cxr14.script import ImageSide, check_ranges
 from cxr14.settings import LOG, ROOT, SNAPSHOT
 
 FORMAT = 2
@@ -65,7 +65,7 @@ class About:
 
     network: str
     """Folder of the network."""
-    image_size: int
+    image_size: ImageSide
     """Side of the network's square input, in pixels."""
     teacher: str | None = None
     """Folder of the teacher's network; None: trained on the labels alone."""
@@ -270,20 +270,19 @@ def _parse(content: Mapping, path: Path) -> Checkpoint:
     try:
         about = content["about"]
         about = About(**{**about, "findings": tuple(about["findings"])})
-        for name, kind in typing.get_type_hints(About).items():
-            _check_every_item(getattr(about, name), kind)
+        check_fields(about)
+        check_ranges(about)
+        check_plain(dataclasses.asdict(about))
         patients = content["provenance"]
-        unknown = _check_every_item(patients["unknown"], list[str])
-        provenance = Provenance(_hashes(patients["train"]), _hashes(patients["val"]), tuple(unknown))
+        provenance = Provenance(
+            _hashes(patients["train"]), _hashes(patients["val"]), tuple(patients["unknown"])
+        )
+        check_fields(provenance)
         weights = content["weights"]
-    except (KeyError, TypeError, AttributeError, ValueError, TypeCheckError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, InputError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise InputError(f"{path} is not a valid checkpoint of format {FORMAT} ({reason}).") from error
     return Checkpoint(published.state_dict_of(weights, str(path)), about, provenance)
-
-
-def _check_every_item(value: object, kind: object) -> object:
-    return check_type(value, kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS)
 
 
 def _hashes(tensor: Tensor) -> np.ndarray:

@@ -41,6 +41,8 @@ _RECORDED: dict[str, type | tuple[type, ...]] = {
     "unknown_origin": list,
 }
 _TEXT_SETTINGS = ("distill_loss", "ckpt_path", "teacher_ckpt_path", "student_ckpt_path", "init_checkpoint")
+_TEXTS = ("splits", "versions", "unknown_origin")
+_MOST_EPOCHS = 1e9
 _REQUIRED = ("kind", "parameters", "macs")
 
 
@@ -83,9 +85,6 @@ def _problem(predictions: Predictions, split: str) -> str:
     about = predictions.about
     if predictions.split != split:
         return f"holds predictions of the {predictions.split} list"
-    named = (predictions.network, predictions.teacher or "", predictions.list_fingerprint)
-    if not all(isinstance(name, str) for name in named):
-        return "names its network, teacher or image list by something that is not text"
     if predictions.probabilities.min() < 0 or predictions.probabilities.max() > 1:
         return "holds a probability outside 0 to 1"
     if not isinstance(about, Mapping):
@@ -100,6 +99,14 @@ def _problem(predictions: Predictions, split: str) -> str:
             return f"records {key} as {value!r}"
     if about["parameters"] <= 0 or about["macs"] <= 0:
         return "records that the network has no parameters or no MACs"
+    if (about.get("latency_seconds") or 1) <= 0:
+        return "records a latency below zero"
+    for key in ("splits", "versions", "unknown_origin"):
+        values = about.get(key) or []
+        if not all(
+            isinstance(value, str) for value in (values.values() if key != "unknown_origin" else values)
+        ):
+            return f"records {key} that are not text"
     if about["kind"] not in KINDS:
         return f"records the kind {about['kind']!r}, which is not one of {', '.join(KINDS)}"
     return (
@@ -125,6 +132,8 @@ def _history_problem(history: list[object]) -> str:
             return "records a training history without epochs"
         if not all(value is None or isinstance(value, Real) for value in values):
             return "records a training history that is not all numbers"
+        if not 0 < row["epoch"] < _MOST_EPOCHS or any(map(math.isinf, filter(None, values))):
+            return "records a training history with impossible numbers"
     return ""
 
 

@@ -2,7 +2,6 @@
 
 import math
 import signal
-import typing
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from typeguard import CollectionCheckStrategy, TypeCheckError, check_type
 
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.models import published
 from cxr14.models.checkpoint import snapshot_path
+from cxr14.records import check_fields
 from cxr14.settings import PREVIOUS_SNAPSHOT
 
 _PARTS = {"identity": dict, "progress": dict, "train_step": dict}
@@ -25,7 +24,6 @@ _WRONG_FORM = (
     AttributeError,
     LookupError,
     RuntimeError,
-    TypeCheckError,
     TypeError,
     ValueError,
 )
@@ -55,13 +53,10 @@ class Progress:
         """Return the progress that `dataclasses.asdict` turned into plain values.
 
         Raises:
-            TypeError, TypeCheckError: a value is missing, unknown or of the wrong type.
+            TypeError: a value is missing, unknown or of the wrong type.
         """
         progress = cls(**values)
-        for name, kind in typing.get_type_hints(cls).items():
-            check_type(
-                getattr(progress, name), kind, collection_check_strategy=CollectionCheckStrategy.ALL_ITEMS
-            )
+        check_fields(progress)
         return progress
 
 
