@@ -50,6 +50,9 @@ def is_dicom(source: Path | bytes) -> bool:
     if isinstance(source, bytes):
         return source[128:132] == b"DICM"
     try:
+        # Opening a named pipe would wait for ever.
+        if not source.is_file():
+            return False
         with source.open("rb") as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:

@@ -8,7 +8,7 @@ from huggingface_hub import DryRunFileInfo, hf_hub_download
 from cxr14.data.fetch import RemoteFile, fetch, missing_bytes
 from cxr14.data_settings import DownloadSettings
 from cxr14.errors import InputError
-from cxr14.files import require_space
+from cxr14.files import exclusive, require_space
 
 # The key in the link, the size in bytes and the MD5 of images_001 … images_012, as NIH publishes them.
 _NIH_ARCHIVES = (
@@ -54,11 +54,13 @@ def download(settings: DownloadSettings) -> None:
         InputError: a file cannot be downloaded; how to get it by hand is printed.
     """
     numbers = numbers_of(settings.archives)
+    problem = f"another download.py is writing to {settings.out}"
     try:
-        if settings.source == "nih":
-            from_nih([NIH_ARCHIVES[number - 1] for number in numbers], settings.out)
-        else:
-            from_hub([*_DOCUMENTS, *(_HUB_ARCHIVES[number - 1] for number in numbers)], settings.out)
+        with exclusive(settings.out / ".download.lock", problem):
+            if settings.source == "nih":
+                from_nih([NIH_ARCHIVES[number - 1] for number in numbers], settings.out)
+            else:
+                from_hub([*_DOCUMENTS, *(_HUB_ARCHIVES[number - 1] for number in numbers)], settings.out)
     except InputError:
         print(_BY_HAND.format(folder=settings.out))
         raise

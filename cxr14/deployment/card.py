@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cxr14.errors import InputError
-from cxr14.files import fingerprint
+from cxr14.files import fingerprint, read_text
 from cxr14.findings import FINDINGS
+from cxr14.records import check_fields
 
 CARD_FILE = "model-card.json"
 """What the card is called; it lies beside its model."""
+
+_ORIGIN = "export-model.py writes it beside the model, copy both"
 
 FORMAT = 1
 """Goes up when an older program could not read a newer card rightly."""
@@ -95,7 +98,7 @@ def read_card(path: Path) -> ModelCard:
         InputError: it is missing, damaged, of a newer format, or of other findings than the 14.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path, "the model card", _ORIGIN))
         found_format = content.pop("format")
         if found_format != FORMAT:
             raise InputError(
@@ -105,11 +108,9 @@ def read_card(path: Path) -> ModelCard:
         preprocessing = Preprocessing(**content.pop("preprocessing"))
         lists = {name: tuple(content.pop(name)) for name in ("outputs", "warnings")}
         card = ModelCard(findings=findings, preprocessing=preprocessing, **lists, **content)
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no model card {path}; export-model.py writes it beside the model, copy both."
-        ) from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        for record in (card, card.preprocessing, *card.findings):
+            check_fields(record)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise InputError(f"{path} is not a readable model card; export the model again.") from error
     if tuple(finding.name for finding in card.findings) != FINDINGS:
         raise InputError(f"{path} describes a model of other findings than this program knows.")

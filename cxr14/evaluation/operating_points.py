@@ -13,7 +13,7 @@ from typing import get_args
 
 from cxr14.errors import InputError
 from cxr14.evaluation.calibration import Calibration, Method
-from cxr14.files import atomic_write
+from cxr14.files import atomic_write, read_text
 from cxr14.findings import FINDINGS
 from cxr14.settings import Rule
 
@@ -108,7 +108,7 @@ class OperatingPoints:
         if not path.is_file():
             raise InputError(f"there are no operating points at {path}; run the stage's test script first.")
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(read_text(path, "the file of operating points"))
             if content["format"] != _FORMAT:
                 raise InputError(
                     f"{path} has format {content['format']!r}, not {_FORMAT!r}; run the stage's test script "

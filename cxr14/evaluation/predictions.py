@@ -143,7 +143,7 @@ class Predictions:
                 return loaded
         except _DAMAGE as error:
             raise InputError(
-                f"{path} is not a readable file of predictions; run the test script again."
+                f"{path} is not a readable file of predictions ({error}); run the test script again."
             ) from error
 
 

@@ -1,7 +1,8 @@
 """The entry of make-phantoms.py."""
 
 from cxr14.data_settings import PhantomSettings
-from cxr14.phantom.dataset import write_set
+from cxr14.files import exclusive
+from cxr14.phantom.dataset import LOCK_FILE, write_set
 from cxr14.phantom.difficulty import difficulty_of
 from cxr14.phantom.sheet import save_examples
 
@@ -16,5 +17,6 @@ def make_phantoms(settings: PhantomSettings) -> None:
         save_examples(settings.sheet, settings.size, settings.seed, difficulty_of(settings))
         print(f"Examples of synthetic radiographs are in {settings.sheet}.")
     else:
-        write_set(settings)
+        with exclusive(settings.out / LOCK_FILE, f"another run writes phantoms to {settings.out}"):
+            write_set(settings)
         print(f"{settings.count} synthetic radiographs are in {settings.out}.")

@@ -9,6 +9,7 @@ import io
 import json
 import multiprocessing
 import shlex
+import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,13 +26,14 @@ from cxr14.data.boxes import BOX_NAMES
 from cxr14.data.kinds import SYNTHETIC_PREFIX
 from cxr14.data_settings import PhantomSettings
 from cxr14.errors import InputError
-from cxr14.files import atomic_write
+from cxr14.files import atomic_write, read_text, remove_unfinished
 from cxr14.findings import FINDINGS, NO_FINDING
 from cxr14.phantom.difficulty import Difficulty, difficulty_of
 from cxr14.phantom.radiograph import IMAGES_A_PATIENT, render
 
 GENERATOR = 2  # goes up when the same seed gives other images or labels; no folder mixes two versions
 SETTINGS_FILE = "settings.json"
+LOCK_FILE = ".make-phantoms.lock"
 IMAGES = "images"
 
 # NIH's own headers, with their unbalanced brackets and missing names.
@@ -62,9 +64,7 @@ def write_set(settings: PhantomSettings) -> None:
     difficulty = difficulty_of(settings)
     _prepare_folder(settings, difficulty)
     images = settings.out / IMAGES
-    # Temporary files of a killed run.
-    for part in images.glob(".*.part"):
-        part.unlink(missing_ok=True)
+    remove_unfinished(images)
     job = partial(_draw, images=images, settings=_identity(settings, difficulty), difficulty=difficulty)
     with _results(job, range(settings.count), settings.num_workers) as results:
         records = list(tqdm(results, total=settings.count, desc="synthetic radiographs", unit="image"))
@@ -89,8 +89,8 @@ def _prepare_folder(settings: PhantomSettings, difficulty: Difficulty) -> None:
     path = out / SETTINGS_FILE
     if path.is_file():
         try:
-            previous = json.loads(path.read_text())
-        except ValueError:
+            previous = dict(json.loads(read_text(path, "the record")))
+        except (ValueError, TypeError, RecursionError):
             raise InputError(f"{path} cannot be read; give another --out, or delete the folder.") from None
         differ = [
             f"{name} {previous.get(name)} -> {value}"
@@ -103,7 +103,7 @@ def _prepare_folder(settings: PhantomSettings, difficulty: Difficulty) -> None:
                 "give another --out, delete the folder, or repeat its settings."
             )
         return
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if any(entry.name != LOCK_FILE for entry in out.iterdir()) if out.is_dir() else out.exists():
         raise InputError(
             f"{out} contains files that are no phantoms; give an --out that is empty or does not exist."
         )
@@ -151,7 +151,14 @@ def _results(job: partial, indices: range, workers: int) -> Iterator[Iterable[di
             yield map(job, indices)
         return
     chunk = max(1, min(32, len(indices) // (4 * workers)))
-    with multiprocessing.get_context("spawn").Pool(workers, threadpool_limits, (1,)) as pool:
+    # Ctrl-C reaches every process of a terminal. The workers ignore it from their start, and this process
+    # ends them.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        started = multiprocessing.get_context("spawn").Pool(workers, threadpool_limits, (1,))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    with started as pool:
         yield pool.imap(job, indices, chunk)
 
 

@@ -172,6 +172,8 @@ def _train(
     elif group.is_main and snapshot_path.exists():
         print(f"{snapshot_path} of an earlier training will be replaced; --resume would continue it.")
     if group.is_main:
+        weights = sum(tensor.nbytes for tensor in model.state_dict().values())
+        snapshot.require_space_for(settings.ckpt_path, weights)
         parameters = sum(parameter.numel() for parameter in model.parameters())
         print(
             f"{network}: {parameters:,} parameters; {KINDS[data.train.kind].counted(len(data.train))} to "

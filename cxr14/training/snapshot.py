@@ -3,6 +3,7 @@
 import math
 import signal
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from cxr14.errors import InputError
-from cxr14.files import atomic_write
+from cxr14.files import atomic_write, require_space
 from cxr14.models import published
 from cxr14.models.checkpoint import snapshot_path
 from cxr14.records import check_fields
@@ -71,6 +72,24 @@ def save(checkpoint: Path, state: dict[str, Any]) -> None:
         torch.save(state, file)
 
 
+def require_space_for(checkpoint: Path, weights: int) -> None:
+    """Check that the disk can hold the files of a training: three snapshots, one of them unfinished, and two
+    checkpoints.
+
+    Args:
+        checkpoint: path of the checkpoint.
+        weights: bytes of the network's weights; a snapshot has at most four times as many, because of the two
+            moments of AdamW and the moving average.
+
+    Raises:
+        InputError: the disk is too full.
+    """
+    last, previous = snapshot_path(checkpoint), checkpoint.with_suffix(PREVIOUS_SNAPSHOT)
+    existing = sum(path.stat().st_size for path in (last, previous, checkpoint) if path.is_file())
+    needed = (3 * 4 + 2) * weights - existing
+    require_space(checkpoint.parent, needed, "the training", "free some space, or choose another CKPT_PATH")
+
+
 def exists(checkpoint: Path) -> bool:
     """Return whether there is a snapshot, damaged or not."""
     return any(
@@ -122,7 +141,7 @@ def _is_intact(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
-    except (zipfile.BadZipFile, EOFError, OSError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError):
         return False
 
 

@@ -121,7 +121,7 @@ def test_damaged_file_raises_input_error(damage, tmp_path):
 def test_unreadable_file_raises_input_error(content, tmp_path):
     path = tmp_path / "points.json"
     path.write_bytes(content)
-    with pytest.raises(InputError, match="not a readable file of operating points"):
+    with pytest.raises(InputError, match="file of operating points"):
         OperatingPoints.load(path)
 
 

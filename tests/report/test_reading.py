@@ -81,10 +81,10 @@ def _replace(folder, which, **fields):
     [
         ("test", {"split": "val"}, "holds predictions of the val list"),
         ("val", {"split": "test"}, "holds predictions of the test list"),
-        ("test", {"network": 5}, "by something that is not text"),
-        ("test", {"teacher": ["3-CheXNet"]}, "by something that is not text"),
-        ("val", {"list_fingerprint": None}, "by something that is not text"),
-        ("test", {"about": ["synthetic"]}, "records nothing about its run"),
+        ("test", {"network": 5}, r"not a readable file of predictions \(network: "),
+        ("test", {"teacher": ["3-CheXNet"]}, r"not a readable file of predictions \(teacher: "),
+        ("val", {"list_fingerprint": None}, r"not a readable file of predictions \(list_fingerprint: "),
+        ("test", {"about": ["synthetic"]}, r"not a readable file of predictions \(about: "),
     ],
     ids=str,
 )

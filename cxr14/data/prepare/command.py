@@ -40,6 +40,7 @@ def prepare(settings: PrepareSettings) -> None:
         InputError: anything that a person can correct; radiographs packed before that are kept.
     """
     _require_consistent(settings)
+    _require_apart(settings)
     try:
         with _locked(settings.out):
             _prepare(settings)
@@ -90,6 +91,18 @@ def _require_consistent(settings: PrepareSettings) -> None:
         raise InputError("--split lists and --lists FOLDER go together: give both or neither.")
     if settings.medmnist is not None and settings.split != "official":
         raise InputError(f"--medmnist brings its own split: leave out --split {settings.split}.")
+
+
+def _require_apart(settings: PrepareSettings) -> None:
+    """Refuse lists that would be read and replaced."""
+    written = {path.resolve() for path in _paths(settings.out)}
+    for side in splits.SIDES if settings.lists else ():
+        path = settings.lists / f"{side}_list.txt"
+        if path.resolve() in written:
+            raise InputError(
+                f"{path} would be read and replaced: put your own lists into another folder, or choose "
+                "another --out."
+            )
 
 
 def _from_medmnist(archive: Path) -> _Inputs:

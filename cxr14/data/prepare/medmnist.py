@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from cxr14.data.dicom import MOST_BYTES
 from cxr14.data.prepare.contents import Payload, checksum
 from cxr14.data.splits import SIDES
 from cxr14.errors import InputError
@@ -40,6 +41,10 @@ class MedMnist:
             for side in SIDES:
                 with file.open(f"{side}_images.npy") as stream:
                     count, height, width = _shape_of_images(stream)
+                    if stream.tell() + count * height * width != file.getinfo(f"{side}_images.npy").file_size:
+                        raise ValueError(f"its {side}_images are not as large as they say")
+                if file.getinfo(f"{side}_labels.npy").file_size > MOST_BYTES:
+                    raise ValueError(f"its {side}_labels are too large")
                 with file.open(f"{side}_labels.npy") as stream:
                     labels = np.lib.format.read_array(stream)
                 if labels.shape != (count, len(FINDINGS)) or not np.isin(labels, (0, 1)).all():
