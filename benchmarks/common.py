@@ -37,6 +37,11 @@ def keep_result(settings: Settings, name: str, device: torch.device, content: di
     }
     text = json.dumps({"machine": machine, **content}, indent=2)
     print(text)
-    label = "cpu" if device.type == "cpu" else re.sub(r"\W+", "-", devices.describe(device)).lower()
-    with atomic_write(settings.keep_in / f"{name}-{label}.json") as aside:
+    with atomic_write(result_path(settings, name, device)) as aside:
         aside.write_text(text + "\n")
+
+
+def result_path(settings: Settings, name: str, device: torch.device) -> Path:
+    """Return the file of a result, NAME-DEVICE.json."""
+    label = "cpu" if device.type == "cpu" else re.sub(r"\W+", "-", devices.describe(device)).lower()
+    return settings.keep_in / f"{name}-{label}.json"

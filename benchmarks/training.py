@@ -69,6 +69,8 @@ class TrainingSettings(Settings):
     """Side of the square that the networks see, in pixels."""
     batch_size: int = 16
     """Radiographs in one step."""
+    files: int = FILES
+    """Synthetic radiographs that are read over and over."""
     seconds: float = 60.0
     """About how long each comparison takes."""
     compiled: bool = True
@@ -83,16 +85,21 @@ class Bench:
         self.processes = ProcessGroup(devices.choose(settings.device))
         self.device = self.processes.device
         precision.configure_training(deterministic=False)
-        self.files = draw_radiographs(folder / "png", FILES, FILE_SIDE)
+        self.files = draw_radiographs(folder / "png", settings.files, FILE_SIDE)
         names = [file.name for file in self.files]
         pack(find_sources(folder / "png", STORE_SIDE), names, folder / "store", STORE_SIDE, workers=1)
         self.images = open_images(folder / "store")
+        self.load_batch()
+        # A step on a GPU is short, and waiting for its end after each would cost the loop its head start.
+        self.group = 20 if self.device.type == "cuda" else 1
+
+    def load_batch(self) -> None:
+        """Put a batch of the settings' size on the device."""
+        settings = self.settings
         size = (settings.batch_size, settings.image_size, settings.image_size)
         gray = torch.randint(0, 256, size, dtype=torch.uint8, device=self.device)
         self.pictures = augment.normalise(gray).contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(0, 2, (settings.batch_size, len(FINDINGS)), device=self.device).float()
-        # A step on a GPU is short, and waiting for its end after each would cost the loop its head start.
-        self.group = 20 if self.device.type == "cuda" else 1
 
     def train_step(
         self, network: str, loss: losses.Loss = losses.binary_cross_entropy, compiled: bool = False
@@ -139,7 +146,7 @@ class Bench:
     ) -> dict[str, np.ndarray]:
         """Run the real loop with the others' steps between its own; return the rates by name."""
         count = groups * self.group * self.settings.batch_size
-        names = [self.files[number % FILES].name for number in range(count)]
+        names = [self.files[number % len(self.files)].name for number in range(count)]
         labels = np.random.default_rng(0).integers(0, 2, (count, len(FINDINGS)), dtype=np.uint8)
         train = ImageList(self.folder, names, labels)
         val = ImageList(self.folder, names[:2], labels[:2])

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from benchmarks.distillation.page import distillation_arms, distillation_map
+from benchmarks.gpu.page import gpu_table
 from cxr14.files import atomic_write
 from cxr14.report import published_results
 from cxr14.settings import ROOT
@@ -94,6 +95,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "scale": benchmark_tables.scale,
     "training": benchmark_tables.training,
     "training-ratios": benchmark_tables.training_ratios,
+    "gpu": lambda: markdown(*gpu_table(RESULTS)),
     "threads": benchmark_tables.threads,
     "tolerance": benchmark_tables.tolerance,
     "interval-speed": benchmark_tables.interval_speed,
