@@ -141,7 +141,9 @@ def _read_tags(source: Path | bytes) -> "Dataset":
 
 def _decode(dataset: "Dataset") -> np.ndarray:
     size = int(dataset.Rows), int(dataset.Columns)
-    syntax = dataset.file_meta.TransferSyntaxUID
+    syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax is None:
+        raise InputError(_CANNOT_BE_DECODED)
     try:
         if syntax.is_encapsulated:
             _require_honest(dataset, syntax, size)

@@ -1,22 +1,17 @@
 """Radiographs in many formats, and files that are none, for the tests of the page."""
 
-import io
 import struct
 import warnings
 
 import numpy as np
 from PIL import Image
-from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGLosslessSV1,
 )
 
-from tests.data.test_dicom import compressed, dataset, saved, with_frame
+from tests.data.dicom_files import ENCODINGS, NEED_GDCM, compressed, dataset, saved, with_frame
 from tests.deployment.conftest import smooth_noise
 
 
@@ -95,42 +90,33 @@ def write_interlaced_png(path, gray):
     path.write_bytes(png_file(gray.shape[1], gray.shape[0], 8, rows, interlaced=True))
 
 
+NOT_READ_BY_THE_PAGE = ("RLE", "JPEG 2000", "JPEG-LS")
+"""How the names of encodings begin that the page leaves to predict.py."""
+
+
 def write_dicom(folder):
     """Write DICOM files that predict.py and the page both read with what is installed here."""
     gray = gray_picture(4)
     deep = gray.astype(np.uint16) * 9 + 500
     window = {"WindowCenter": "2300", "WindowWidth": "601"}
-    table = Dataset()
-    table.LUTDescriptor = [4096, 0, 12]
-    table.LUTData = np.clip(np.arange(4096) * 2 - 800, 0, 4095).astype("<u2").tobytes()
-    table["LUTData"].VR = "OW"
-    inverted = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
+    falling = {"RescaleSlope": "-1", "RescaleIntercept": "4095", "WindowCenter": "1700", "WindowWidth": "700"}
     files = {
-        "explicit": dataset(gray, 8),
-        "implicit": dataset(gray, 8, ImplicitVRLittleEndian),
-        "bigendian": dataset(deep.astype(">u2"), 12, ExplicitVRBigEndian),
-        "mono1": dataset(255 - gray, 8, **inverted),
         "deep": dataset(deep, 12),
         "deep16": dataset(deep * 20, 16),
-        "window": dataset(deep, 12, **window),
-        "windows": dataset(deep, 12, WindowCenter=["2300", "900"], WindowWidth=["601", "200"]),
         "exact": dataset(deep, 12, VOILUTFunction="LINEAR_EXACT", **window),
         "sigmoid": dataset(deep, 12, VOILUTFunction="SIGMOID", **window),
-        "rescaled": dataset(
-            deep, 12, RescaleSlope="2.5", RescaleIntercept="-1024", WindowCenter="4500", WindowWidth="2000"
-        ),
-        "falling": dataset(
-            deep, 12, RescaleSlope="-1", RescaleIntercept="4095", WindowCenter="1700", WindowWidth="700"
-        ),
+        "falling": dataset(deep, 12, **falling),
+        "rising": dataset(deep, 12, RescaleSlope="2.5", RescaleIntercept="-1024"),
+        "slope-alone": dataset(gray, 8, RescaleSlope="2"),
         "signed": dataset(
             deep.astype(np.int16) - 1500, 12, signed=True, WindowCenter="800", WindowWidth="700"
         ),
-        "table": dataset(deep, 12, VOILUTSequence=[table]),
         "unused-bits": dataset(deep | 0xF000, 12),
         "lateral": dataset(gray, 8, ViewPosition="LL"),
     }
-    baseline = compressed(gray, "JPEG", quality=95)
-    files["baseline"] = with_frame(dataset(gray, 8), baseline, JPEGBaseline8Bit)
+    for name, encode in ENCODINGS.items():
+        if name not in NEED_GDCM and not name.startswith(NOT_READ_BY_THE_PAGE):
+            files[name] = encode(gray, folder)
     for name, made in files.items():
         saved(made, folder, f"{name}.dcm")
 
@@ -219,8 +205,10 @@ def _write_refused_dicom(folder, gray, jpeg):
 
 
 def write_not_read_here(folder):
-    """Write a file whose compression predict.py reads, and the page does not."""
+    """Write files whose compressions predict.py reads, and the page does not."""
     gray = gray_picture(8)
-    buffer = io.BytesIO()
-    Image.fromarray(gray).save(buffer, "JPEG2000", irreversible=False, no_jp2=True)
-    return saved(with_frame(dataset(gray, 8), buffer.getvalue(), JPEG2000Lossless), folder, "j2k.dcm")
+    return [
+        saved(encode(gray, folder), folder, f"{name}.dcm")
+        for name, encode in ENCODINGS.items()
+        if name not in NEED_GDCM and name.startswith(NOT_READ_BY_THE_PAGE)
+    ]

@@ -157,8 +157,11 @@ def test_page_refuses_large_claims_without_decoding(page, tmp_path):
 
 
 def test_page_points_to_predict_where_it_cannot_decompress(page, tmp_path):
-    give(page, page_files.write_not_read_here(tmp_path))
-    assert "predict.py reads it" in page.evaluate("byId('left-out').textContent")
+    paths = page_files.write_not_read_here(tmp_path)
+    give(page, *paths)
+    sentences = page.evaluate("leftOut.map(({reason}) => say(reason))")
+    assert len(sentences) == len(paths) >= 3
+    assert all("predict.py reads it" in sentence for sentence in sentences)
 
 
 class _Recorder(http.server.BaseHTTPRequestHandler):

@@ -32,7 +32,14 @@ const UNCOMPRESSED = [SYNTAX, `${SYNTAX}.1`, `${SYNTAX}.2`];
 const BIG_ENDIAN = `${SYNTAX}.2`;
 const DEFLATED = `${SYNTAX}.1.99`;
 const JPEG_BASELINE = `${SYNTAX}.4.50`;
+const JPEG_EXTENDED = `${SYNTAX}.4.51`;
 const JPEG_LOSSLESS = [`${SYNTAX}.4.57`, `${SYNTAX}.4.70`];
+// RLE, JPEG-LS and JPEG 2000: predict.py reads them.
+const OTHER_COMPRESSIONS = [`${SYNTAX}.5`, ...[80, 81, 90, 91].map((number) => `${SYNTAX}.4.${number}`)];
+
+// Of compressed pixels. Larger than this, they have to fill some of the file.
+const MOST_PIXELS_OF_FEW_BYTES = 10_000_000;
+const MOST_PIXELS_A_BYTE = 1000;
 
 const LATERAL = ["LL", "RL", "LLD", "RLD", "LATERAL"];
 
@@ -44,7 +51,9 @@ function isDicom(bytes) {
 /** Decode a DICOM file to a Radiograph. */
 async function decodeDicom(bytes) {
   const data = readTags(bytes);
-  const { rows, columns } = pictureOf(data);
+  const { rows, columns, bitsAllocated, bitsStored } = pictureOf(data);
+  const isKnown = [0, 1].includes(data.uint16(TAGS.signed)) && bitsStored >= 1 && bitsStored <= bitsAllocated;
+  if (!isKnown) throw new Refusal("undecodable");
   const stored = correctUnusedBits(data, await storedValues(data, bytes));
   const view = (data.string(TAGS.viewPosition) ?? "").toUpperCase();
   const warnings = LATERAL.includes(view) ? [{ id: "lateral" }] : [];
@@ -66,9 +75,11 @@ function readTags(bytes) {
   try {
     // Its content would be inflated before anything could be checked.
     if (dicomParser.readPart10Header(bytes).string(TAGS.syntax) === DEFLATED) throw new Refusal("deflated");
-    data = dicomParser.parseDicom(bytes);
+    data = dicomParser.parseDicom(bytes, { untilTag: TAGS.pixels });
   } catch (error) {
-    throw error instanceof Refusal ? error : new Refusal("damagedDicom");
+    if (error instanceof Refusal) throw error;
+    data = error.dataSet; // the tags in front of the damage
+    if (!data) throw new Refusal("damagedDicom");
   }
   const { rows, columns } = pictureOf(data);
   const interpretation = data.string(TAGS.interpretation);
@@ -88,9 +99,14 @@ function readTags(bytes) {
 async function storedValues(data, bytes) {
   const syntax = data.string(TAGS.syntax);
   if (UNCOMPRESSED.includes(syntax)) return uncompressedValues(data, bytes, syntax === BIG_ENDIAN);
-  if (syntax !== JPEG_BASELINE && !JPEG_LOSSLESS.includes(syntax)) throw new Refusal("compressed");
+  if (syntax === JPEG_EXTENDED) throw new Refusal("needsTool");
+  if (OTHER_COMPRESSIONS.includes(syntax)) throw new Refusal("compressed");
+  if (syntax !== JPEG_BASELINE && !JPEG_LOSSLESS.includes(syntax)) throw new Refusal("undecodable");
   const { rows, columns, bitsAllocated } = pictureOf(data);
-  const stream = joinFragments(data, bytes);
+  const stream = joinFragments(bytes);
+  if (rows * columns > Math.max(MOST_PIXELS_OF_FEW_BYTES, MOST_PIXELS_A_BYTE * stream.length)) {
+    throw new Refusal("claims", { rows: rows.toLocaleString("en"), columns: columns.toLocaleString("en") });
+  }
   let frame;
   try {
     ({ frame } = readSegments(stream));
@@ -137,8 +153,14 @@ function uncompressedValues(data, bytes, isBigEndian) {
   return Int32Array.from(new Uint16Array(stored.buffer));
 }
 
-function joinFragments(data, bytes) {
-  const { fragments } = data.elements[TAGS.pixels];
+/** Return the one compressed picture, which may lie in several pieces. */
+function joinFragments(bytes) {
+  let fragments;
+  try {
+    ({ fragments } = dicomParser.parseDicom(bytes).elements[TAGS.pixels]);
+  } catch {
+    throw new Refusal("undecodable");
+  }
   if (!fragments?.length) throw new Refusal("undecodable");
   const stream = new Uint8Array(fragments.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

@@ -6,29 +6,47 @@ bright. Every step computes as predict.py does, in floating point of 64 bits. */
 
 /** Return a byte for each pixel. */
 function displayedGray(data, stored) {
-  if (data.elements[TAGS.modalityTable]?.items?.length) throw new Refusal("modalityTable");
-  const { bitsStored, isSigned } = pictureOf(data);
-  const lowest = isSigned ? -(2 ** (bitsStored - 1)) : 0;
-  const storedRange = [lowest, lowest + 2 ** bitsStored - 1];
-  const slope = decimal(data, TAGS.slope);
-  const intercept = decimal(data, TAGS.intercept);
-  const rescale =
-    slope !== null && intercept !== null ? (value) => value * slope + intercept : (value) => value;
-  let values = Float64Array.from(stored, rescale);
-  let range = storedRange.map((end) => (slope === null ? end : end * slope + (intercept ?? 0)));
-  range.sort((one, other) => one - other);
+  const { bitsStored } = pictureOf(data);
+  const modality = modalityTransformation(data);
+  let values = Float64Array.from(stored, modality.apply);
+  let range = modality.ends.toSorted((one, other) => one - other);
   const centre = decimal(data, TAGS.windowCentre);
   const width = decimal(data, TAGS.windowWidth);
-  const table = data.elements[TAGS.voiTable]?.items?.[0]?.dataSet;
+  const table = firstItem(data, TAGS.voiTable);
   if (table) {
-    values = values.map(voiTable(table, isSigned));
-    range = [0, 2 ** table.uint16(TAGS.tableDescriptor, 2) - 1];
+    const { lookUp, bits } = readTable(table, pictureOf(data).isSigned);
+    values = values.map(lookUp);
+    range = [0, 2 ** bits - 1];
   } else if (centre !== null && width !== null) {
-    values = values.map(voiWindow(data, centre, width, storedRange.map(rescale)));
+    values = values.map(voiWindow(data, centre, width, modality.windowEnds));
   } else if (width === null && bitsStored > 8) {
     range = rangeOf(values);
   }
   return scaleToBytes(values, range, data.string(TAGS.interpretation) === "MONOCHROME1");
+}
+
+/** Return what makes stored values the values of the modality, and the ends of their range. */
+function modalityTransformation(data) {
+  const { bitsStored, isSigned } = pictureOf(data);
+  const table = firstItem(data, TAGS.modalityTable);
+  if (table) {
+    const { lookUp, bits } = readTable(table, isSigned);
+    if (bits % 8) throw new Refusal("window");
+    const ends = [0, 2 ** bits - 1];
+    return { apply: lookUp, ends, windowEnds: ends };
+  }
+  const lowest = isSigned ? -(2 ** (bitsStored - 1)) : 0;
+  const ends = [lowest, lowest + 2 ** bitsStored - 1];
+  const slope = decimal(data, TAGS.slope);
+  const intercept = decimal(data, TAGS.intercept);
+  if (slope === null) return { apply: (value) => value, ends, windowEnds: ends };
+  // predict.py counts a slope without its intercept in the range alone.
+  const apply = intercept === null ? (value) => value : (value) => value * slope + intercept;
+  return { apply, ends: ends.map((end) => end * slope + (intercept ?? 0)), windowEnds: ends.map(apply) };
+}
+
+function firstItem(data, tag) {
+  return data.elements[tag]?.items?.[0]?.dataSet;
 }
 
 /** Return the first number of a decimal string; null where the file has none. */
@@ -58,19 +76,21 @@ function voiWindow(data, centre, width, [from, to]) {
   };
 }
 
-/** Return the function of a table (PS3.3, C.11.2.1.1): values outside get its first or last entry. */
-function voiTable(table, isSigned) {
+/** Return bits and function of a table (PS3.3, C.11.1.1): values outside get its first or last entry. */
+function readTable(table, isSigned) {
   const entries = table.uint16(TAGS.tableDescriptor, 0) || 2 ** 16;
   const first = isSigned ? table.int16(TAGS.tableDescriptor, 1) : table.uint16(TAGS.tableDescriptor, 1);
-  const depth = table.uint16(TAGS.tableDescriptor, 2);
+  const bits = table.uint16(TAGS.tableDescriptor, 2);
   const data = table.elements[TAGS.tableData];
-  const isKnown = depth === 8 || (depth >= 10 && depth <= 16);
+  const isKnown = bits === 8 || (bits >= 10 && bits <= 16);
   if (!isKnown || !data || data.length < 2 * entries) throw new Refusal("window");
   const results = Uint16Array.from({ length: entries }, (_, place) => table.uint16(TAGS.tableData, place));
-  return (value) => results[Math.min(Math.max(Math.trunc(value - first), 0), entries - 1)];
+  const lookUp = (value) => results[Math.min(Math.max(Math.trunc(value - first), 0), entries - 1)];
+  return { lookUp, bits };
 }
 
 function scaleToBytes(values, [low, high], isInverted) {
+  if (![low, high].every(Number.isFinite) || !values.every(Number.isFinite)) throw new Refusal("window");
   const gray = new Uint8Array(values.length);
   for (let i = 0; i < values.length; i++) {
     const share = high > low ? Math.min(Math.max((values[i] - low) / (high - low), 0), 1) : 0;
