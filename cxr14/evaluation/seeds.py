@@ -15,6 +15,7 @@ import numpy as np
 
 from cxr14.evaluation.bootstrap import Bootstrapped, bootstrap_auroc, paired_difference
 from cxr14.evaluation.resamples import Resamples
+from cxr14.settings import RESAMPLES
 
 FEWEST_SEEDS = 2
 
@@ -65,7 +66,7 @@ def seeded_difference(
     theirs: np.ndarray,
     patients: np.ndarray,
     *,
-    resamples: int = 1000,
+    resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> SeededDifference:
     """Return how much higher the mean AUROC of one arm is than that of another, over patients and seeds.
