@@ -3,45 +3,61 @@
 from pathlib import Path
 
 from cxr14.errors import InputError
+from cxr14.evaluation import metrics
+from cxr14.evaluation.predictions import PREDICTIONS_FILE, VALIDATION, Predictions
 from cxr14.models import checkpoint
-from cxr14.models.checkpoint import Checkpoint
 from cxr14.settings import PREVIOUS_SNAPSHOT, SNAPSHOT
 
 
-def choose_checkpoint(path: Path) -> Path:
+def choose_checkpoint(path: Path, results_dir: Path | None) -> Path:
     """Return a checkpoint: the path itself, or the best one in the folder that it is.
 
-    The test list has no influence: the mean AUROC on the validation list is compared, which a training
-    records for the epoch that it keeps. The table that decides is printed.
+    The test list has no influence: the mean AUROC of the saved predictions for the validation list is
+    compared. It is that of the whole list for each of them; the one in a checkpoint's metadata may be of the
+    half that selected its epoch. The table that decides is printed.
+
+    Args:
+        path: a checkpoint, or a folder of them.
+        results_dir: folder of the results of the checkpoints, or one above them; None only for a checkpoint.
 
     Raises:
-        InputError: the folder has no checkpoint with such an AUROC, or they were validated on different
-            lists.
+        InputError: no checkpoint of the folder has results, or they are not of one list and one number of
+            crops.
     """
     if not path.is_dir():
         return path
+    if results_dir is None:
+        raise InputError(
+            f"the best checkpoint in {path} is chosen by its results; give their folder with RESULTS_DIR, or "
+            "one checkpoint with CKPT_PATH."
+        )
+    tested = {}
+    for file in sorted(results_dir.rglob(PREDICTIONS_FILE.format(split=VALIDATION))):
+        predictions = Predictions.load(file)
+        tested[predictions.weights_hash] = predictions
     found = {
-        candidate: checkpoint.read(candidate)
-        for candidate in sorted(path.glob("*.pth"))
-        if not candidate.name.endswith((SNAPSHOT, PREVIOUS_SNAPSHOT))
+        file: tested.get(checkpoint.read(file).weights_hash)
+        for file in sorted(path.glob("*.pth"))
+        if not file.name.endswith((SNAPSHOT, PREVIOUS_SNAPSHOT))
     }
-    scored = {file: one for file, one in found.items() if one.about.val_auroc is not None}
-    if not scored:
+    aurocs = {
+        file: metrics.macro(metrics.auroc(val.labels, val.probabilities))[0]
+        for file, val in found.items()
+        if val is not None
+    }
+    if not aurocs:
         raise InputError(
-            f"{path} holds no checkpoint of a training; train first, or give one with CKPT_PATH."
+            f"no checkpoint in {path} has results below {results_dir}: train, run the test scripts, or give "
+            "one checkpoint with CKPT_PATH."
         )
-    if len({one.about.splits.get("val") for one in scored.values()}) > 1:
+    if len({(found[file].list_fingerprint, found[file].about.get("crops")) for file in aurocs}) > 1:
         raise InputError(
-            f"the checkpoints in {path} were validated on different lists, so none of them is the best; give "
-            "one with CKPT_PATH."
+            f"the checkpoints in {path} were tested with different validation lists or crops, so none of "
+            "them is the best; give one with CKPT_PATH."
         )
-    best = max(scored, key=lambda file: scored[file].about.val_auroc)
+    best = max(aurocs, key=aurocs.get)
     print(f"Mean AUROC on the validation list of the checkpoints in {path}")
-    for file, one in scored.items():
-        print(f"  {file.name:16} {one.about.val_auroc:.4f}  {_title(one)}{'  <- best' * (file == best)}")
+    for file in found:
+        auroc = f"{aurocs[file]:.4f}" if file in aurocs else "not tested"
+        print(f"  {file.name:20} {auroc}{'  <- best' if file == best else ''}")
     return best
-
-
-def _title(one: Checkpoint) -> str:
-    taught = f" taught by {one.about.teacher}" if one.about.teacher else ""
-    return f"{one.about.network}{taught}"

@@ -42,7 +42,7 @@ def export(settings: ExportSettings) -> None:
     """
     image_list, images = read_list(settings.image_list), open_images(settings.data_dir)
     require_images(image_list, images.names)
-    model, loaded = checkpoint.load(choose_checkpoint(settings.ckpt_path))
+    model, loaded = checkpoint.load(choose_checkpoint(settings.ckpt_path, settings.results_dir))
     about = loaded.about
     preprocessing = Preprocessing(read_side=read_side(about.image_size), image_size=about.image_size)
     points = None

@@ -190,7 +190,8 @@ def _start(about: About) -> str:
 
 
 def _shown(network: str) -> str:
-    return network.partition("-")[2]
+    """Return the name without the number of its folder; those of several teachers are joined by "+"."""
+    return " and ".join(one.partition("-")[2] for one in network.split("+"))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
