@@ -31,6 +31,8 @@ for name in zoo.available():
 files = [module.__file__ for module in sys.modules.values() if module.__name__.startswith("cxr14")]
 print(json.dumps({"hashes": hashes, "files": files, "versions": read.about.versions}))
 timm.create_model("eeea_net_c2")
+# What the extra "networks" does not name.
+assert not {"pandas", "scipy", "sklearn", "thop", "matplotlib"} & sys.modules.keys()
 """
 
 
