@@ -62,6 +62,9 @@ class ReadSettings(ComputeSettings):
     """Folder of the radiographs that the image lists name."""
     num_workers: Processes = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
+    preload: str = "no"
+    """For a packed store on a network disk: memory reads it through once at the start where it fits, a folder
+    on a local disk (or /dev/shm) receives a copy that later runs use again; no: neither."""
 
 
 @dataclass(kw_only=True)

@@ -95,6 +95,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "scale": benchmark_tables.scale,
     "training": benchmark_tables.training,
     "training-ratios": benchmark_tables.training_ratios,
+    "cold": benchmark_tables.cold,
     "gpu": lambda: markdown(*gpu_table(RESULTS)),
     "threads": benchmark_tables.threads,
     "tolerance": benchmark_tables.tolerance,

@@ -25,9 +25,10 @@ def build_model(num_classes=14, pretrained=True, image_size=224):
 '''
 
 
-def write_script(folder, more=""):
-    """Write train-model.py into `folder` and return its path."""
+def write_script(folder, more="", name="train-model.py"):
+    """Write train-model.py, or test-model.py, into `folder` and return its path."""
     folder.mkdir(exist_ok=True)
-    head, main, body = STOCK.read_text().replace(IMPORT, "").partition('if __name__ == "__main__":')
-    (folder / "train-model.py").write_text(head + BUILD_MODEL + more + main + body)
-    return folder / "train-model.py"
+    stock = (STOCK.parent / name).read_text()
+    head, main, body = stock.replace(IMPORT, "").partition('if __name__ == "__main__":')
+    (folder / name).write_text(head + BUILD_MODEL + more + main + body)
+    return folder / name

@@ -11,6 +11,11 @@ def read_side(image_size: int) -> int:
     return round(image_size * 256 / 224)
 
 
+def image_size_for(side: int) -> int:
+    """Return the input of a network that is cropped from images of `side`: 224 for 256, 448 for 512."""
+    return round(side * 224 / 256)
+
+
 def centre_start(side: int, image_size: int) -> int:
     """Return the first pixel, along either axis, of the centre crop of `image_size` in an image of `side`."""
     return round((side - image_size) / 2)

@@ -13,6 +13,7 @@ from cxr14.data import provenance
 from cxr14.data.image_lists import ImageList, read_list, require_disjoint
 from cxr14.data.images import open_images
 from cxr14.data.kinds import KINDS
+from cxr14.data.preload import preload
 from cxr14.errors import InputError
 from cxr14.evaluation import calibration, inference, metrics
 from cxr14.evaluation.history import read_history
@@ -166,7 +167,7 @@ def _predict(
     subject: _Subject, settings: TestSettings, group: ProcessGroup
 ) -> tuple[Predictions, Predictions]:
     """Return the predictions for the validation list and the test list."""
-    images = open_images(settings.data_dir)
+    images = open_images(preload(settings.data_dir, settings.preload, group.is_main))
     model = devices.place(subject.model, group.device)
     val, test = (
         inference.predict_list(

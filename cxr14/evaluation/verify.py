@@ -12,6 +12,7 @@ from torch import nn
 from cxr14.data.image_lists import ImageList, read_list
 from cxr14.data.images import ImageSource, open_images
 from cxr14.data.kinds import KINDS
+from cxr14.data.preload import preload
 from cxr14.errors import InputError
 from cxr14.evaluation import inference, metrics
 from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
@@ -65,7 +66,7 @@ def verify(settings: VerifySettings) -> None:
 def _verify_all(settings: VerifySettings) -> bool:
     # Everything is read before the first network runs.
     lists = {VALIDATION: read_list(settings.val_image_list), TEST: read_list(settings.test_image_list)}
-    images = open_images(settings.data_dir)
+    images = open_images(preload(settings.data_dir, settings.preload))
     found = find_results(settings.results_dir, settings.ckpt_path, lists)
     use_threads(settings.threads)
     group = ProcessGroup(devices.choose(settings.device))

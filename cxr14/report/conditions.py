@@ -14,7 +14,16 @@ PLATEAU_GAIN = 0.003
 
 # Where a training ran, and how fast, does not count; what has a condition of its own is not compared twice.
 _NOT_COMPARED = frozenset(
-    {"data_dir", "ckpt_path", "train_image_list", "val_image_list", "num_workers", "device", "threads"}
+    {
+        "data_dir",
+        "ckpt_path",
+        "train_image_list",
+        "val_image_list",
+        "num_workers",
+        "preload",
+        "device",
+        "threads",
+    }
     | {
         "compile",
         "resume",

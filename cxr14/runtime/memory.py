@@ -1,9 +1,7 @@
-"""Memory: how much is free, and the message where a step needs more than there is."""
+"""The message where a step needs more memory than there is."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
 
@@ -11,32 +9,6 @@ from cxr14.errors import InputError
 
 # How torch reports that the system has refused memory for a tensor on the CPU.
 _CPU_MESSAGES = ("DefaultCPUAllocator", "not enough memory", "can't allocate memory")
-_MEMINFO = Path("/proc/meminfo")
-_CGROUP = Path("/sys/fs/cgroup")
-
-
-def free_bytes() -> int | None:
-    """Return the bytes of memory that this process can still use; None where the system does not tell.
-
-    That is the system's MemAvailable, or what a container or a Slurm job leaves, if that is less.
-    """
-    if sys.platform != "linux":
-        return None
-    try:
-        lines = dict(line.split(":", 1) for line in _MEMINFO.read_text().splitlines())
-        free = int(lines["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return None
-    limit, used = _cgroup_value("memory.max"), _cgroup_value("memory.current")
-    return min(free, max(limit - used, 0)) if limit is not None and used is not None else free
-
-
-def _cgroup_value(name: str) -> int | None:
-    try:
-        own = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
-        return int((_CGROUP / own / name).read_text())
-    except (OSError, ValueError):  # no such limit: the file is missing, or says "max"
-        return None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

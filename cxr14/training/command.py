@@ -43,6 +43,7 @@ MAY_CHANGE = frozenset(
         "init_checkpoint",
         "log_dir",
         "num_workers",
+        "preload",
         "resume",
         "save_minutes",
         "stop_after_hours",
@@ -114,7 +115,7 @@ def _train(
 ) -> snapshot.Stopped | None:
     """Train, and return what stopped the training, or None at its end."""
     # Lists and radiographs first: a missing one is reported before any weights are downloaded.
-    data = Data.read(settings)
+    data = Data.read(settings, group.is_main)
     data.require_share_for_each_process(settings.batch_size, group)
     patients = provenance.of_lists(data.train, data.val)
     taught_by: list[LoadedTeacher] = []

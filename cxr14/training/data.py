@@ -10,6 +10,7 @@ from cxr14.data.geometry import read_side
 from cxr14.data.image_lists import ImageList, read_list, require_both_classes, require_disjoint
 from cxr14.data.images import ImageSource, open_images
 from cxr14.data.loader import Batches
+from cxr14.data.preload import preload
 from cxr14.errors import InputError
 from cxr14.runtime.distributed import ProcessGroup
 from cxr14.settings import LoopSettings
@@ -43,8 +44,12 @@ class Data:
         return self.val.subset(np.flatnonzero([name in members for name in self.val.names]))
 
     @classmethod
-    def read(cls, settings: LoopSettings) -> "Data":
+    def read(cls, settings: LoopSettings, is_main: bool = True) -> "Data":
         """Read the lists and open the folder of the radiographs.
+
+        Args:
+            settings: settings of the training.
+            is_main: whether this process shows the bar of PRELOAD.
 
         Raises:
             InputError: one cannot be read, a patient is in both lists, or no finding of the validation
@@ -53,7 +58,7 @@ class Data:
         train, val = read_list(settings.train_image_list), read_list(settings.val_image_list)
         require_disjoint(train, val)
         require_both_classes(val)
-        return cls(train, val, open_images(settings.data_dir))
+        return cls(train, val, open_images(preload(settings.data_dir, settings.preload, is_main)))
 
     @property
     def fingerprints(self) -> dict[str, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr14.data import image_lists, nih_tables, splits
+from cxr14.data.geometry import image_size_for
 from cxr14.data.image_lists import ImageList
 from cxr14.data.prepare import outputs, problems
 from cxr14.data.prepare.medmnist import MedMnist
@@ -58,6 +59,11 @@ def _prepare(settings: PrepareSettings) -> None:
     image_lists.require_disjoint(*_image_lists(settings.out, splits.restrict(inputs.split, packed), labels))
     outputs.require_own(settings.out, _paths(settings.out))
     images = settings.out / "images"
+    print(
+        f"Packing {len(packed)} radiographs of {settings.size} x {settings.size} pixels: "
+        f"{len(packed) * settings.size**2 / 1e9:.2f} GB in {images}. The networks crop "
+        f"{image_size_for(settings.size)} px out of them (IMAGE_SIZE); no more than a batch is in memory."
+    )
     index = pack(inputs.sources, packed, images, settings.size, settings.workers or _CORES)
 
     found_problems = problems.compare_names(found, labels.keys(), set().union(*inputs.split.values()))
