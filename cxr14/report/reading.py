@@ -101,11 +101,10 @@ def _problem(predictions: Predictions, split: str) -> str:
         return "records that the network has no parameters or no MACs"
     if (about.get("latency_seconds") or 1) <= 0:
         return "records a latency below zero"
-    for key in ("splits", "versions", "unknown_origin"):
+    for key in _TEXTS:
         values = about.get(key) or []
-        if not all(
-            isinstance(value, str) for value in (values.values() if key != "unknown_origin" else values)
-        ):
+        values = values.values() if isinstance(values, Mapping) else values
+        if not all(isinstance(value, str) for value in values):
             return f"records {key} that are not text"
     if about["kind"] not in KINDS:
         return f"records the kind {about['kind']!r}, which is not one of {', '.join(KINDS)}"

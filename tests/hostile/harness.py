@@ -89,7 +89,7 @@ FLAGS: dict[str, dict[str, object]] = {
 }
 """Flags of a correct run of each script; names of files are relative to the row's folder."""
 
-_PATHS = {path.name for path in ROOT.iterdir()}
+_LARGE = 1_000_000  # bytes
 Change = dict[str, object] | None
 
 
@@ -116,7 +116,7 @@ def copy_world(world: Path, place: Path) -> Path:
     """Copy the world; large files are links, which a row must replace rather than change."""
 
     def copy(source: str, target: str) -> None:
-        (os.link if Path(source).stat().st_size > 1_000_000 else shutil.copyfile)(source, target)
+        (os.link if Path(source).stat().st_size > _LARGE else shutil.copyfile)(source, target)
 
     shutil.copytree(world, place, copy_function=copy)
     return place
@@ -130,10 +130,17 @@ def files_in(place: Path) -> dict[str, str]:
         if path.is_symlink():
             found[name] = f"link to {path.readlink()}"
         elif path.is_file():
-            found[name] = hashlib.blake2b(path.read_bytes()).hexdigest()
+            found[name] = _state_of(path)
         elif not path.is_dir():
             found[name] = "special"
     return found
+
+
+def _state_of(path: Path) -> str:
+    stat = path.stat()
+    if stat.st_size > _LARGE:  # a link to the file of all rows: a change would show in its time
+        return f"{stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
+    return hashlib.blake2b(path.read_bytes()).hexdigest()
 
 
 def flags_of(row: Row, place: Path) -> list[str]:
