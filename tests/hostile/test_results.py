@@ -63,18 +63,24 @@ def poison(name, value):
     return array(name, change)
 
 
-def npz_bomb(place):
-    """Write predictions of 400 kB whose labels take 400 MB."""
-    path = place / PREDICTIONS
-    path.unlink()
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": (400_000_000,)}
-    )
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("labels.npy", "w") as file:
-        file.write(header.getvalue())
-        for _ in range(400):
-            file.write(bytes(1_000_000))
+def npz_bomb(megabytes):
+    """Return a change that writes predictions of a thousandth of the size of their labels."""
+
+    def damage(place):
+        path = place / PREDICTIONS
+        path.unlink()
+        header = io.BytesIO()
+        shape = (megabytes * 1_000_000,)
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+        with (
+            zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
+            archive.open("labels.npy", "w") as file,
+        ):
+            file.write(header.getvalue())
+            for _ in range(megabytes):
+                file.write(bytes(1_000_000))
+
+    return damage
 
 
 UNREADABLE = [
@@ -84,7 +90,7 @@ UNREADABLE = [
     ("cut short", truncate(PREDICTIONS, 0.7), "not a readable file"),
     ("a pickle with code", write(PREDICTIONS, weights.pickled(weights.Code())), "has format"),
     ("an array of objects", write(PREDICTIONS, weights.object_array()), "not a readable file"),
-    ("a bomb", npz_bomb, "too large"),
+    ("a bomb", npz_bomb(270), "too large"),
     ("a folder", folder_instead(PREDICTIONS), "no predictions"),
     ("a pipe", pipe_instead(PREDICTIONS), "no predictions"),
     ("a dangling link", dangling_link_instead(PREDICTIONS), "no predictions"),

@@ -33,9 +33,9 @@ def object_array() -> bytes:
     return file.getvalue()
 
 
-def zip_bomb() -> bytes:
-    """Return a checkpoint of some kilobytes whose tensor takes 200 MB."""
-    stored = io.BytesIO(pickled({"weight": torch.zeros(50_000_000)}))
+def zip_bomb(megabytes: int = 10) -> bytes:
+    """Return a checkpoint of some kilobytes whose tensor takes many megabytes."""
+    stored = io.BytesIO(pickled({"weight": torch.zeros(megabytes * 1_000_000, dtype=torch.uint8)}))
     file = io.BytesIO()
     with zipfile.ZipFile(stored) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
         for entry in old.infolist():

@@ -1,0 +1,86 @@
+"""Scripts in forked processes, which share the imports of this one, and what a test needs around them."""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import run_here
+
+
+def fork(function, output: Path) -> int:
+    """Run a function in a forked process, its output in a file; return the process."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    child = os.fork()
+    if child:
+        return child
+    status = 70
+    try:
+        with output.open("wb") as file:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        status = function() or 0
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def fork_script(script: Path, words, output: Path, cwd: Path) -> int:
+    """Run a script in a forked process."""
+
+    def run():
+        os.chdir(cwd)
+        return run_here(script, *words, monkeypatch=pytest.MonkeyPatch())
+
+    return fork(run, output)
+
+
+def wait(child: int) -> int:
+    """Wait for a process; return its exit status, negative for a signal."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_after(child: int, seconds: float, number: int = signal.SIGKILL) -> int:
+    """Send a signal after some time, unless the process has ended; return its exit status."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, number)
+    return wait(child)
+
+
+def peak_memory(function, output: Path) -> float:
+    """Return by how many megabytes the memory of a forked process grows within a function."""
+
+    def run():
+        with contextlib.suppress(Exception):
+            Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before = _memory("VmRSS")
+        function()
+        print(f"grown {_memory('VmHWM') - before}")
+
+    assert wait(fork(run, output)) == 0, output.read_text()
+    return float(output.read_text().rpartition("grown ")[2])
+
+
+def _memory(name: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(name):
+            return int(line.split()[1]) / 1024
+    raise LookupError(name)
