@@ -1,12 +1,15 @@
 """Real faults: disks that fill, read-only mounts, kills at random moments, two processes at once, bombs."""
 
+import contextlib
 import hashlib
+import os
 import random
 import shutil
 import subprocess
 import tarfile
 import threading
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
