@@ -31,6 +31,19 @@ def loading() -> str:
     return markdown(("one core", "ms a radiograph", "ratio of usual to ours", "goal"), lines)
 
 
+def cold() -> str:
+    """Return the speed of a random pass over a store, after it has left the cache and with PRELOAD."""
+    found = _result("cold")
+    time, speed = found["us a radiograph"], found["GB/s"]
+    preloads = {"after PRELOAD = memory": "reading through", "after PRELOAD = folder": "copying"}
+    rows = [
+        (name, f"{time[name]:.0f}", f"{speed[preloads[name]]:.2f} GB/s" if name in preloads else "")
+        for name in ("cold", *preloads, "warm")
+    ]
+    size = f"{found['store GB']:.1f} GB, {found['radiographs']:,} radiographs"
+    return markdown((f"a store of {size}", "µs a radiograph", "PRELOAD itself"), rows)
+
+
 def scale() -> str:
     """Return what preparing and loading cost at three sizes of the set."""
     rows = []
