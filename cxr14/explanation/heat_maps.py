@@ -11,6 +11,9 @@ LayerCAM, which was made for layers before the last. At the last layer the maps 
     Grad-CAM: Selvaraju et al. 2017, "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based
     Localization", ICCV. It weights each channel by its mean gradient.
 
+Measured on one core of an AMD EPYC, EEEA-Net-C2 trained on real radiographs, 14 findings in each of 32: 0.8 s
+in closed form, 20 s by gradients, and the maps differ by 2.5e-6 at most.
+
 Measured with ``explain-model.py --box-list ... --method ...`` on 429 findings of 400 easy phantoms (``--size
 73 --seed 77``) with CheXNet, trained at 64 px on 5,000 standard phantoms for three epochs, on two cores of an
 Intel Xeon: LayerCAM at stride 8 points into a box in 0.59, Grad-CAM in 0.49, and chance is 0.15. At the last
