@@ -199,3 +199,16 @@ ENCODINGS = {
 
 LOSSY = frozenset({"JPEG"})
 NEED_GDCM = frozenset(name for name in ENCODINGS if name.startswith(("JPEG lossless", "JPEG-LS")))
+NOT_FOR_DCMTK = frozenset({"JPEG 2000", "JPEG 2000, 12 bits"})
+"""Encodings that dcmtk has no decoder for."""
+
+
+def dcmtk_command(name, path, target):
+    """Return the command by which dcmtk writes a file as 8-bit gray, PGM; None where it cannot."""
+    if name in NOT_FOR_DCMTK:
+        return None
+    program = "dcml2pnm" if name.startswith("JPEG-LS") else "dcmj2pnm"
+    # The first VOI table or window, which it would not apply by itself.
+    tags = pydicom.dcmread(path, stop_before_pixels=True)
+    display = ["+Wl", "1"] if "VOILUTSequence" in tags else ["+Wi", "1"] if "WindowWidth" in tags else []
+    return [program, "+op", *display, str(path), str(target)]
