@@ -10,7 +10,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 def loading() -> str:
     """Return what a radiograph costs until it is a batch, by the ways to read it."""
-    measured = _result("loading")["one core"]
+    measured = read_result("loading")["one core"]
     ms = measured["ms an image"]
     rows = [
         ("usual: PIL and torchvision from 1024 px PNG", ms["usual 1024"], "ours over usual 1024", "≥ 50"),
@@ -47,7 +47,7 @@ def cold() -> str:
 def scale() -> str:
     """Return what preparing and loading cost at three sizes of the set."""
     rows = []
-    for row in _result("scale")["rows"]:
+    for row in read_result("scale")["rows"]:
         loader = sorted(row["loader ms an image, of the processor"])
         rows.append(
             (
@@ -103,7 +103,7 @@ def training_ratios() -> str:
 
 def threads() -> str:
     """Return the speed of a step with one thread and with one for each core, beside busy processes."""
-    found = _result("threads")
+    found = read_result("threads")
     speeds = {(row["busy processes"], row["threads"]): row for row in found["rows"]}
     cores = found["machine"]["cores"]
     rows = [
@@ -123,14 +123,14 @@ def tolerance() -> str:
     columns = ("batches of 1", "batches of 7", "one thread", "contiguous", "TF32")
     rows = [
         (row["network"].partition("-")[2], *(f"{row[name]:.1e}" for name in columns))
-        for row in _result("tolerance")["rows"]
+        for row in read_result("tolerance")["rows"]
     ]
     return markdown(("network", *columns), rows)
 
 
 def interval_speed() -> str:
     """Return the time of the resamples, against a loop over scikit-learn."""
-    result = _result("intervals")
+    result = read_result("intervals")
     speed, machine = result["speed"], result["machine"]
     loop = next(value for name, value in speed.items() if "loop" in name)
     rows = [
@@ -151,7 +151,7 @@ def interval_coverage(normal: bool) -> str:
     Args:
         normal: whether the scores of positives are normal, or a mixture of two normals.
     """
-    found = _result("intervals")["findings"]
+    found = read_result("intervals")["findings"]
     names = ("AUROC", "AUROC, percentiles", "difference of AUROC", "difference of AUROC, unequal networks")
     names += ("average precision",)
     rows = []
@@ -169,17 +169,18 @@ def mean_coverage() -> str:
     names = ("mean AUROC", "mean AUROC, percentiles", "difference of the mean AUROC")
     rows = [
         (f"{row['patients']:,}", *(f"{row[f'{name}: contains the truth']:.3f}" for name in names))
-        for row in _result("intervals")["means"]
+        for row in read_result("intervals")["means"]
     ]
     return markdown(("patients", "mean AUROC", "percentiles instead", "paired difference"), rows)
 
 
-def _result(name: str) -> dict:
+def read_result(name: str) -> dict:
+    """Return the content of a benchmark's result file."""
     return json.loads((RESULTS / f"{name}-cpu.json").read_text())
 
 
 def _rows(name: str, key: str) -> dict[str, dict]:
-    return {row["what"]: row for row in _result(name)["rows"] if key in row}
+    return {row["what"]: row for row in read_result(name)["rows"] if key in row}
 
 
 def _range(values: list[float], digits: str) -> str:

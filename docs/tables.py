@@ -15,7 +15,7 @@ from benchmarks.gpu.page import gpu_table
 from cxr14.files import atomic_write
 from cxr14.report import published_results
 from cxr14.settings import ROOT
-from docs import benchmark_tables
+from docs import benchmark_tables, deployment_tables
 from docs.benchmark_tables import RESULTS
 from docs.markdown import markdown
 from docs.tree import tree
@@ -103,6 +103,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "interval-coverage": lambda: benchmark_tables.interval_coverage(normal=True),
     "interval-coverage-mixture": lambda: benchmark_tables.interval_coverage(normal=False),
     "mean-coverage": benchmark_tables.mean_coverage,
+    "deployment-parity": deployment_tables.deployment_parity,
+    "deployment-speed": deployment_tables.deployment_speed,
+    "deployment-limit": deployment_tables.deployment_limit,
+    "deployment-program": deployment_tables.deployment_program,
     "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
     "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
 }

@@ -49,6 +49,8 @@ class DeploymentSettings(Settings):
     """The same for the other networks."""
     rounds: int = 300
     """How often the contestants take turns."""
+    folder_count: int = 1500
+    """Files of the folder that predict.py reads, those of FILES over and over."""
     runs: int = 9
     """How often predict.py is started."""
     parts: tuple[Part, ...] = PARTS

@@ -13,7 +13,6 @@ from typing import NamedTuple, Protocol
 from cxr14.settings import ROOT
 
 SCRIPT = ROOT / "7-Using-EEEA-Net-C2" / "predict.py"
-_FOLDER = 1500  # files, or as many as there are, over and over
 # The peak comes from Linux: getrusage would count the memory of the process that started this one.
 _WITH_PEAK = """
 import runpy, sys
@@ -27,6 +26,7 @@ class ProgramSettings(Protocol):
     """The settings of the benchmark that this module reads."""
 
     files: Path
+    folder_count: int
     runs: int
 
 
@@ -36,11 +36,11 @@ def measure(settings: ProgramSettings, model: Path, work: Path) -> dict[str, obj
     runs = [_run(model, files[0]) for _ in range(settings.runs)]
     folder = work / "folder"
     folder.mkdir()
-    for number in range(_FOLDER):
+    for number in range(settings.folder_count):
         shutil.copy(files[number % len(files)], folder / f"{number:05d}.png")
     whole = _run(model, folder, "--csv", work / "folder.csv")
     answered = len((work / "folder.csv").read_text().splitlines()) - 1
-    assert answered == _FOLDER
+    assert answered == settings.folder_count
     return {
         "one file, seconds, median": statistics.median(run.seconds for run in runs),
         "one file, seconds, least": min(run.seconds for run in runs),
