@@ -77,9 +77,11 @@ def main(settings: DeploymentSettings) -> None:
             "dicom": lambda: dicom.measure(work),
             "hostile": lambda: hostile.measure(work),
         }
-        for part in settings.parts:
-            figures[part] = measurements[part]()
-    keep_result(settings, "deployment", torch.device("cpu"), figures)
+        try:
+            for part in settings.parts:
+                figures[part] = measurements[part]()
+        finally:  # what was measured before a failure is kept
+            keep_result(settings, "deployment", torch.device("cpu"), figures)
 
 
 if __name__ == "__main__":

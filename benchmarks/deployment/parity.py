@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
+from cxr14.data.geometry import centre_start
+from cxr14.data.image_lists import read_list
+from cxr14.data.images import open_images
 from cxr14.deployment.card import CARD_FILE, read_card
 from cxr14.models import zoo
 from cxr14.settings import ROOT
 from tests.deployment.conftest import save_checkpoint
+
+SIDE, READ_SIDE = 224, 256
 
 
 class ExportSettings(Protocol):
@@ -43,14 +50,22 @@ def export_both(settings: ExportSettings, work: Path) -> dict[str, Exported]:
 
 
 def others(settings: ExportSettings, work: Path) -> dict[str, object]:
-    """Export the other four networks in float32, with random weights."""
-    found = {}
+    """Export the other four networks in float32, with random weights whose logits are of usual size."""
+    found, gray = {}, read_gray(settings, 16)
     for name in zoo.NAMES[1:]:
-        ckpt_path = save_checkpoint(work / "other.pth", name)
+        ckpt_path = save_checkpoint(work / "other.pth", name, gray=gray)
         exported = _export(settings, ckpt_path, "float32", settings.count_of_others, work / "other")
         found[name] = exported.figures
         exported.path.unlink()
     return found
+
+
+def read_gray(settings: ExportSettings, count: int) -> np.ndarray:
+    """Return the first radiographs of the list as networks get them, (N, 224, 224) uint8."""
+    names = read_list(settings.image_list).names[:count]
+    start = centre_start(READ_SIDE, SIDE)
+    part = slice(start, start + SIDE)
+    return open_images(settings.data_dir).read(names, READ_SIDE)[:, part, part]
 
 
 def _export(settings: ExportSettings, ckpt_path: Path, precision: str, count: int, out: Path) -> Exported:

@@ -10,28 +10,21 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from benchmarks.deployment.parity import Exported
+from benchmarks.deployment.parity import Exported, ExportSettings, read_gray
 from cxr14.data import augment
-from cxr14.data.geometry import centre_start
-from cxr14.data.image_lists import read_list
-from cxr14.data.images import open_images
 from cxr14.deployment.prediction.model import Network
 from cxr14.models import checkpoint
 
 MACS = 311_335_744  # of EEEA-Net-C2 at 224 px, as its para-test script counts them
-SIDE, READ_SIDE = 224, 256
 _DIFFERENT = 32  # radiographs that the contestants read in turn, and that OpenVINO's change is measured on
 _WARM_UP = 10
 
 Contestant = Callable[[np.ndarray], object]
 
 
-class SpeedSettings(Protocol):
+class SpeedSettings(ExportSettings, Protocol):
     """The settings of the benchmark that this module reads."""
 
-    ckpt_path: Path
-    data_dir: Path
-    image_list: Path
     rounds: int
 
 
@@ -40,7 +33,7 @@ def measure(settings: SpeedSettings, models: Mapping[str, Exported]) -> dict[str
 
     How many times is a ratio of the processor's time, which a busy machine changes less than the clock's.
     """
-    gray = _radiographs(settings)
+    gray = read_gray(settings, _DIFFERENT)
     eager = _eager(settings.ckpt_path)
     contestants: dict[str, Contestant] = {"PyTorch, eager, float32, without maps": eager}
     for precision, exported in models.items():
@@ -71,13 +64,6 @@ def measure(settings: SpeedSettings, models: Mapping[str, Exported]) -> dict[str
         "core, float32 matrix product, GFLOP/s": gflops,
         "EEEA-Net-C2 at that speed, ms": 2 * MACS / gflops / 1e6,
     }
-
-
-def _radiographs(settings: SpeedSettings) -> np.ndarray:
-    names = read_list(settings.image_list).names[:_DIFFERENT]
-    start = centre_start(READ_SIDE, SIDE)
-    part = slice(start, start + SIDE)
-    return open_images(settings.data_dir).read(names, READ_SIDE)[:, part, part]
 
 
 def _eager(ckpt_path: Path) -> Contestant:

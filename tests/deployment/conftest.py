@@ -36,8 +36,11 @@ def radiographs(tmp_path_factory):
     return folder
 
 
-def save_checkpoint(path, network, *, image_size=224, provenance=None):
-    """Write a checkpoint of random weights whose answers differ from radiograph to radiograph."""
+def save_checkpoint(path, network, *, image_size=224, provenance=None, gray=None):
+    """Write a checkpoint of random weights whose answers differ from radiograph to radiograph.
+
+    Its BatchNorm statistics and the spread of its logits are those of `gray`, (N, S, S), or of smooth noise.
+    """
     torch.manual_seed(2)
     model = zoo.build(network, pretrained=False, image_size=image_size)
     norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -46,8 +49,9 @@ def save_checkpoint(path, network, *, image_size=224, provenance=None):
         if not norm.weight.any():
             nn.init.constant_(norm.weight, 0.2)  # a block that begins as the identity
     rng = np.random.default_rng(1)
-    count = 16 if norms else 8
-    gray = np.stack([np.asarray(smooth_noise(rng, (image_size, image_size))) for _ in range(count)])
+    if gray is None:
+        count = 16 if norms else 8
+        gray = np.stack([np.asarray(smooth_noise(rng, (image_size, image_size))) for _ in range(count)])
     images = augment.normalise(torch.from_numpy(gray))
     with torch.no_grad():
         if norms:

@@ -6,10 +6,12 @@ import os
 import shutil
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
 from cxr14.deployment.card import CARD_FILE
+from cxr14.files import fingerprint
 from cxr14.settings import ROOT
 from tests.conftest import run_python
 from tests.deployment.test_predict import png_header
@@ -167,3 +169,14 @@ def test_card_of_another_model_or_a_newer_format_is_one_sentence(
     done = predict(tmp_path, radiographs / "images", "--csv", tmp_path / "t.csv")
     assert done.returncode == 2 and sentence in done.stderr and done.stderr.count("\n") == 1
     assert not (tmp_path / "t.csv").exists()
+
+
+def test_model_that_needs_a_newer_onnxruntime_is_one_sentence(exported, radiographs, tmp_path):
+    content = onnx.load(exported / "eeea-net-c2.onnx")
+    content.opset_import[0].version = 999
+    onnx.save(content, tmp_path / "eeea-net-c2.onnx")
+    card = json.loads((exported / CARD_FILE).read_text())
+    card["model_hash"] = fingerprint(tmp_path / "eeea-net-c2.onnx")
+    (tmp_path / CARD_FILE).write_text(json.dumps(card))
+    done = predict(tmp_path, radiographs / "images")
+    assert done.returncode == 2 and "update onnxruntime" in done.stderr and done.stderr.count("\n") == 1

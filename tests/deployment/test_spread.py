@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from cxr14.deployment.card import CARD_FILE
+from cxr14.deployment.prediction.spread import answers_by_ray
+from cxr14.errors import InputError
 from cxr14.settings import ROOT
 
 SCRIPT = ROOT / "7-Using-EEEA-Net-C2" / "predict.py"
@@ -104,9 +105,7 @@ def lines_of(path):
     return path.read_bytes().splitlines() if path.exists() else []
 
 
-def test_spreading_without_ray_or_a_cluster_is_refused(exported, many, tmp_path):
-    card_folder = exported / CARD_FILE
-    assert card_folder.exists()
+def test_spreading_without_ray_is_refused(exported, many, tmp_path):
     code = (
         "import sys, runpy; sys.modules['ray'] = None; sys.argv = sys.argv[1:]\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')"
@@ -117,3 +116,10 @@ def test_spreading_without_ray_or_a_cluster_is_refused(exported, many, tmp_path)
     )
     assert done.returncode == 2 and "pip install -e .[ray]" in done.stderr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["胸片"]
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere", "127.0.0.1:99999999"])
+def test_address_without_a_cluster_is_refused(address):
+    pytest.importorskip("ray.data", reason="Ray is not installed: pip install -e .[ray]")
+    with pytest.raises(InputError, match=r"no cluster|HOST:PORT"):
+        next(answers_by_ray([], b"", None, None, address))

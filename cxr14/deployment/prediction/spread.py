@@ -3,6 +3,7 @@
 import functools
 import logging
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ LOCAL = "local"
 """The address that starts Ray on this machine alone."""
 
 _FILES_AT_A_TIME = 32  # of one task, a third of a second: what a lost machine has to repeat is little
+_SECONDS_TO_CONNECT = 10
 _MEMORY = 256 << 20  # bytes of Ray's store on this machine; paths and answers are all that goes through it
 
 
@@ -40,11 +42,14 @@ def answers_by_ray(
         InputError: Ray is not installed, there is no cluster, or a drawing cannot be written.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
     try:
         import ray
         import ray.data
     except ImportError:
         raise InputError("--address needs Ray: pip install -e .[ray]") from None
+    if address not in (LOCAL, "auto"):
+        _require_reachable(address)
     local = {"include_dashboard": False, "object_store_memory": _MEMORY} if address == LOCAL else {}
     try:
         ray.init(address, logging_level=logging.ERROR, log_to_driver=False, **local)
@@ -61,6 +66,17 @@ def answers_by_ray(
         raise InputError(f"Ray could not go on ({_first_line(error)}); the same command resumes.") from error
     finally:
         ray.shutdown()
+
+
+def _require_reachable(address: str) -> None:
+    # Ray itself would try for minutes.
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"--address {address} is not {LOCAL}, auto or HOST:PORT.")
+    try:
+        socket.create_connection((host, int(port)), timeout=_SECONDS_TO_CONNECT).close()
+    except (OSError, OverflowError) as error:
+        raise InputError(f"there is no cluster of Ray at {address} ({error}).") from None
 
 
 def _run(tasks: Sequence[Task], answer_batch: functools.partial) -> Iterator[Answer | LeftOut]:
