@@ -33,7 +33,7 @@ def loading() -> str:
 
 def cold() -> str:
     """Return the speed of a random pass over a store, after it has left the cache and with PRELOAD."""
-    found = _result("cold")
+    found = read_result("cold")
     time, speed = found["us a radiograph"], found["GB/s"]
     preloads = {"after PRELOAD = memory": "reading through", "after PRELOAD = folder": "copying"}
     rows = [

@@ -24,6 +24,7 @@ import tyro
 
 from benchmarks.common import Settings, keep_result
 from benchmarks.deployment import dicom, hostile, parity, program, sizes, speed
+from cxr14.deployment_settings import Precision
 
 Part = Literal["parity", "others", "speed", "program", "sizes", "dicom", "hostile"]
 PARTS: tuple[Part, ...] = ("parity", "others", "speed", "program", "sizes", "dicom", "hostile")
@@ -47,6 +48,8 @@ class DeploymentSettings(Settings):
     """Radiographs of the list to compare EEEA-Net-C2 on."""
     count_of_others: int = 8
     """The same for the other networks."""
+    precisions: tuple[Precision, ...] = ("float32", "w8")
+    """Precisions of EEEA-Net-C2; predict.py and OpenVINO are measured with the last one."""
     rounds: int = 300
     """How often the contestants take turns."""
     folder_count: int = 1500
@@ -67,12 +70,12 @@ def main(settings: DeploymentSettings) -> None:
     figures["checkpoint and radiographs"] = settings.note or figures.get("checkpoint and radiographs", "")
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        models = parity.export_both(settings, work)
+        models = parity.export_each(settings, work)
         measurements: dict[Part, Callable[[], object]] = {
             "parity": lambda: {name: model.figures for name, model in models.items()},
             "others": lambda: parity.others(settings, work),
             "speed": lambda: speed.measure(settings, models),
-            "program": lambda: program.measure(settings, models["w8"].path, work),
+            "program": lambda: program.measure(settings, models[settings.precisions[-1]].path, work),
             "sizes": lambda: sizes.measure(work),
             "dicom": lambda: dicom.measure(work),
             "hostile": lambda: hostile.measure(work),

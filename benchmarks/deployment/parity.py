@@ -13,6 +13,7 @@ from cxr14.data.geometry import centre_start
 from cxr14.data.image_lists import read_list
 from cxr14.data.images import open_images
 from cxr14.deployment.card import CARD_FILE, read_card
+from cxr14.deployment_settings import Precision
 from cxr14.models import zoo
 from cxr14.settings import ROOT
 from tests.deployment.conftest import save_checkpoint
@@ -28,6 +29,7 @@ class ExportSettings(Protocol):
     image_list: Path
     count: int
     count_of_others: int
+    precisions: tuple[Precision, ...]
     parts: tuple[str, ...]
 
 
@@ -39,13 +41,13 @@ class Exported:
     figures: dict[str, object]
 
 
-def export_both(settings: ExportSettings, work: Path) -> dict[str, Exported]:
-    """Export EEEA-Net-C2 in float32 and in w8."""
+def export_each(settings: ExportSettings, work: Path) -> dict[str, Exported]:
+    """Export EEEA-Net-C2 in each precision."""
     # Without the part, a few radiographs show that the files are right.
     count = settings.count if "parity" in settings.parts else 2
     return {
         precision: _export(settings, settings.ckpt_path, precision, count, work / precision)
-        for precision in ("float32", "w8")
+        for precision in settings.precisions
     }
 
 

@@ -40,7 +40,7 @@ def measure(settings: SpeedSettings, models: Mapping[str, Exported]) -> dict[str
         network = Network(exported.path)
         contestants[f"ONNX Runtime, {precision}, with maps"] = network
         contestants[f"ONNX Runtime, {precision}, without maps"] = _without_maps(network)
-    openvino = _openvino(models["w8"].path)
+    openvino = _openvino(*list(models.items())[-1])
     contestants |= openvino
     times = _take_turns(contestants, gray, settings.rounds)
     processor = {name: np.median(taken[:, 1]) for name, taken in times.items()}
@@ -80,26 +80,26 @@ def _without_maps(network: Network) -> Contestant:
     return lambda gray: network(gray, heat_maps=False)
 
 
-def _openvino(path: Path) -> dict[str, Contestant]:
+def _openvino(precision: str, exported: Exported) -> dict[str, Contestant]:
     """Return the same file in OpenVINO, in float32 and in bfloat16; none where it is not installed."""
     if importlib.util.find_spec("openvino") is None:
         return {}
     import openvino
 
     found: dict[str, Contestant] = {}
-    for label, precision in (("float32", "f32"), ("bfloat16", "bf16")):
+    for label, hint in (("float32", "f32"), ("bfloat16", "bf16")):
         hints = {
-            "INFERENCE_PRECISION_HINT": precision,
+            "INFERENCE_PRECISION_HINT": hint,
             "INFERENCE_NUM_THREADS": 1,
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        request = openvino.Core().compile_model(path, "CPU", hints).create_infer_request()
+        request = openvino.Core().compile_model(exported.path, "CPU", hints).create_infer_request()
 
         def answer(gray: np.ndarray, request: "openvino.InferRequest" = request) -> np.ndarray:
             return request.infer([np.ascontiguousarray(gray[:, None])])["probabilities"]
 
-        found[f"OpenVINO, w8 file in {label}, with maps"] = answer
+        found[f"OpenVINO, {precision} file in {label}, with maps"] = answer
     return found
 
 
