@@ -158,6 +158,7 @@ def test_card_has_metadata_warnings_and_the_sections_of_the_template(shared):
     assert facts["license"] == "mit" and "knowledge-distillation" not in facts["tags"]
     for warning in read_card(shared / "onnx" / CARD_FILE).warnings:
         assert f"> **Warning:** {warning}." in text
+    assert "this repository.\n\nThe README of the code" in text
     sections = [line for line in text.splitlines() if line.startswith("## ")]
     assert [section.removeprefix("## ") for section in sections] == [
         "Model details",

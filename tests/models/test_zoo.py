@@ -208,10 +208,10 @@ def test_timm_loads_the_published_file(in_chans: int, tmp_path, monkeypatch):
     assert torch.allclose(model.conv_stem.weight, expected)
 
 
-@each_searched_network
+@each_network
 def test_a_folder_in_timms_hub_layout_loads_with_its_weights(name: str, tmp_path):
     torch.manual_seed(0)
-    model = zoo.build(name, pretrained=False).eval()
+    model = zoo.build(name, pretrained=False, image_size=64).eval()
     timm.models.save_for_hf(model, tmp_path, model_config={"label_names": FINDINGS})
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
     image = torch.randn(1, 3, 64, 64)
