@@ -49,6 +49,8 @@ _TIMED = """(async ({file}) => {
   };
 })(answers[NUMBER])"""
 
+_ALL = "(async () => { for (const {file} of answers) await predict(await readRadiograph(file)); })()"
+
 
 @dataclass(kw_only=True)
 class PageBenchmark(Settings):
@@ -73,17 +75,24 @@ def main(settings: PageBenchmark) -> None:
         path = Path(name, "page.html")
         make_page(PageSettings(model_path=settings.model_path, page=path, packages_dir=settings.packages_dir))
         megabytes = path.stat().st_size / 1e6
-        ready, requests, answers = [], 0, []
-        with Chromium(Path(name)) as browser:
-            version = browser.call("Browser.getVersion")["product"]
-            for _ in range(settings.rounds):
+        ready, requests, answers, loading, reading = [], 0, [], [], []
+        for number in range(settings.rounds):
+            # A browser of its own for each round: nothing of the page is compiled or cached yet.
+            profile = Path(name, str(number))
+            profile.mkdir()
+            with Chromium(profile) as browser:
+                version = browser.call("Browser.getVersion")["product"]
+                before = processor_seconds(browser)
                 page = browser.open(path.as_uri())
                 page.wait_for(READY)
+                loading.append(processor_seconds(browser) - before)
                 # By the page's own clock, from the start of the navigation on.
                 ready.append(page.evaluate("performance.getEntriesByName('ready')[0].startTime") / 1000)
                 answers.append(read_again(page, paths))
+                before = processor_seconds(browser)
+                page.evaluate(_ALL)
+                reading.append((processor_seconds(browser) - before) * 1000 / len(paths))
                 requests += len(page.requests()) - 1
-                page.close()
     network, card = load_model(settings.model_path)
     figures = {
         "network": card.network,
@@ -93,7 +102,9 @@ def main(settings: PageBenchmark) -> None:
         "their pixels along a side, at most": max(read_radiograph(each).gray.shape[0] for each in paths),
         "page, MB": megabytes,
         "ready, s": _quantiles(ready),
+        "ready, s of the processor": _quantiles(loading),
         "requests besides the page": requests,
+        "a radiograph, ms of the processor": _quantiles(reading),
         "ms": {
             part: _quantiles([answer["ms"][part] for each in answers for answer in each])
             for part in answers[0][0]["ms"]
@@ -101,6 +112,11 @@ def main(settings: PageBenchmark) -> None:
         "difference from predict.py": differences(answers[0], paths, network, card),
     }
     keep_result(settings, "page", torch.device("cpu"), figures)
+
+
+def processor_seconds(browser: Chromium) -> float:
+    """Return the time of the processor that all processes of the browser have taken."""
+    return sum(each["cpuTime"] for each in browser.call("SystemInfo.getProcessInfo")["processInfo"])
 
 
 def read_again(page: Page, paths: Sequence[Path]) -> list[dict]:

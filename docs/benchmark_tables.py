@@ -174,6 +174,35 @@ def mean_coverage() -> str:
     return markdown(("patients", "mean AUROC", "percentiles instead", "paired difference"), rows)
 
 
+def page() -> str:
+    """Return size, speed and exactness of the page of an exported model."""
+    measured = read_result("page")
+    times, gaps = measured["ms"], measured["difference from predict.py"]
+
+    def spread(values: dict[str, float], digits: str) -> str:
+        return " / ".join(f"{values[name]:{digits}}" for name in ("least", "median", "p90"))
+
+    rows = [
+        ("size of the file", f"{measured['page, MB']:.1f} MB", "≤ 12 MB"),
+        ("opening until ready, s of the clock", spread(measured["ready, s"], ".1f"), "≤ 3"),
+        ("opening until ready, s of the processor", spread(measured["ready, s of the processor"], ".1f"), ""),
+        ("a radiograph, ms of the clock", spread(times["a radiograph"], ".0f"), "≤ 60"),
+        (
+            "a radiograph, ms of the processor",
+            spread(measured["a radiograph, ms of the processor"], ".0f"),
+            "",
+        ),
+        ("its decoding alone, ms of the clock", spread(times["decoding"], ".0f"), ""),
+        ("requests", f"{measured['requests besides the page']}", "0"),
+        ("pixels that differ from predict.py's", f"{gaps['pixels that differ']}", "0"),
+        ("largest difference of a probability", f"{gaps['probabilities']:.1e}", "≤ 1e-6"),
+        ("largest difference in a heat map", f"{gaps['heat maps']:.1e}", ""),
+    ]
+    side = measured["their pixels along a side, at most"]
+    head = f"{measured['radiographs']} radiographs of {side} px, {measured['precision']}"
+    return markdown((f"{head}, {measured['browser']}", "least / median / p90", "goal"), rows)
+
+
 def read_result(name: str) -> dict:
     """Return the content of a benchmark's result file."""
     return json.loads((RESULTS / f"{name}-cpu.json").read_text())

@@ -102,6 +102,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "interval-speed": benchmark_tables.interval_speed,
     "interval-coverage": lambda: benchmark_tables.interval_coverage(normal=True),
     "interval-coverage-mixture": lambda: benchmark_tables.interval_coverage(normal=False),
+    "page": benchmark_tables.page,
     "mean-coverage": benchmark_tables.mean_coverage,
     "deployment-parity": deployment_tables.deployment_parity,
     "deployment-speed": deployment_tables.deployment_speed,

@@ -125,10 +125,6 @@ class Page:
         """Call a method of the protocol for this tab."""
         return self._browser.call(method, self._session, **parameters)
 
-    def close(self) -> None:
-        """Close the tab."""
-        self.call("Page.close")
-
     def emulate(self, width: int = 1200, height: int = 900, dark: bool = False, scale: float = 1) -> None:
         """Set the size of the window in CSS pixels, the colour scheme, and device pixels to a CSS pixel."""
         size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": False}

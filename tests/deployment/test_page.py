@@ -377,3 +377,16 @@ def test_model_without_heat_maps_has_a_page(browser, model, radiographs, tmp_pat
     assert "has no heat maps" in page.evaluate("byId('picture-text').textContent")
     assert page.evaluate("document.querySelectorAll('#findings button').length") == 0
     assert "<b>theirs</b>.pth" in page.evaluate("byId('warnings').innerText")
+
+
+def test_benchmark_runs_and_keeps_its_result(model, radiographs, tmp_path):
+    words = ("--model-path", model / "model.onnx", "--radiographs", radiographs / "images", "--count", 2)
+    done = run_python("-m", "benchmarks.page", *words, "--rounds", 1, "--keep-in", tmp_path)
+    assert done.returncode == 0, done.stderr
+    kept = json.loads((tmp_path / "page-cpu.json").read_text())
+    assert (
+        kept["requests besides the page"] == 0
+        and kept["difference from predict.py"]["pixels that differ"] == 0
+    )
+    assert kept["ready, s"]["median"] > 0 and kept["ms"]["a radiograph"]["median"] > 0
+    assert str(ROOT) not in json.dumps(kept)

@@ -1,4 +1,4 @@
-/* What the views share: elements, numbers and words. */
+/* What the other scripts share: elements, numbers and words, and decompression. */
 
 function byId(id) {
   return document.getElementById(id);
@@ -19,4 +19,14 @@ function decimals(value) {
 
 function yesOrNo(positive) {
   return positive === null ? "" : text(positive ? "yes" : "no");
+}
+
+/** Return a stream of what compressed parts hold; a Blob in between would take a way through another process. */
+function decompress(parts, format) {
+  const { readable, writable } = new DecompressionStream(format);
+  const writer = writable.getWriter();
+  const ignore = () => {}; // whoever reads gets the error as well
+  for (const part of parts) writer.write(part).catch(ignore);
+  writer.close().catch(ignore);
+  return readable;
 }

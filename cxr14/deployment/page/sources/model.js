@@ -14,8 +14,7 @@ async function takeBlock(id) {
   const packed = Uint8Array.fromBase64
     ? Uint8Array.fromBase64(base64)
     : Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+  return new Uint8Array(await new Response(decompress([packed], "gzip")).arrayBuffer());
 }
 
 /** Load the model. */

@@ -107,8 +107,7 @@ function rowBytes({ type, depth }, width) {
 
 /** Return the first `size` bytes of a zlib stream; no more of it is inflated than a piece. */
 async function inflate(parts, size) {
-  const stream = new Blob(parts).stream().pipeThrough(new DecompressionStream("deflate"));
-  const reader = stream.getReader();
+  const reader = decompress(parts, "deflate").getReader();
   const result = new Uint8Array(size);
   let have = 0;
   while (have < size) {
