@@ -40,11 +40,11 @@ assert not {"pandas", "scipy", "sklearn", "thop", "matplotlib"} & sys.modules.ke
 def test_an_installed_package_builds_and_loads_all_five_networks(installed, tmp_path):
     done = run_python("-c", PROGRAM, cwd=tmp_path, PYTHONPATH=str(installed))
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert all(path.startswith(f"{installed}/") for path in told["files"])
-    assert told["versions"]["revision"] == "unknown"
-    assert tuple(told["hashes"]) == zoo.NAMES
+    answer = json.loads(done.stdout)
+    assert all(path.startswith(f"{installed}/") for path in answer["files"])
+    assert answer["versions"]["revision"] == "unknown"
+    assert tuple(answer["hashes"]) == zoo.NAMES
     for name in zoo.NAMES:
         torch.manual_seed(0)
         model = zoo.build(name, num_classes=len(FINDINGS), pretrained=False, image_size=64)
-        assert checkpoint.hash_weights(model.state_dict()) == told["hashes"][name]
+        assert checkpoint.hash_weights(model.state_dict()) == answer["hashes"][name]
