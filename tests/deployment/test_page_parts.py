@@ -22,6 +22,7 @@ from cxr14.deployment.page.npm_packages import ONNX_RUNTIME, PACKAGES, read_file
 from cxr14.errors import InputError
 from cxr14.findings import FINDINGS
 from cxr14.settings import ROOT
+from docs import page_picture
 from tests.conftest import run_python
 
 TEXTS = json.loads((SOURCES / "texts.json").read_text(encoding="utf-8"))
@@ -140,3 +141,14 @@ def test_a_card_of_another_model_gets_no_page(exported, tmp_path):
     done = run_python(script, "--model-path", tmp_path / "model.onnx", "--page", tmp_path / "page.html")
     assert done.returncode == 2 and "another model" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "page.html").exists()
+
+
+def test_picture_of_the_page_shows_no_patient(tmp_path):
+    settings = page_picture.Settings(
+        model_path=tmp_path / "model.onnx",
+        radiograph=tmp_path / "00000001_000.png",
+        finding=FINDINGS[0],
+        picture=tmp_path / "page.png",
+    )
+    with pytest.raises(InputError, match="is no phantom"):
+        page_picture.main(settings)

@@ -2,15 +2,13 @@
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
 from PIL import Image
 
 from cxr14.report import style
-
-_CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+from tests.browser import CHROMIUM, NO_CHROMIUM
 
 
 def _browse(folder, page_path, *flags):
@@ -18,7 +16,7 @@ def _browse(folder, page_path, *flags):
     log = folder / "net.json"
     done = subprocess.run(
         [
-            *(_CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
             *(f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", f"--log-net-log={log}"),
             *("--window-size=1200,1600", *flags, page_path.as_uri()),
@@ -34,7 +32,7 @@ def _browse(folder, page_path, *flags):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 def test_browser_shows_the_whole_report(trio, tmp_path):
     folder, _ = trio
     dom, messages, requested = _browse(tmp_path, folder / "report.html", "--dump-dom")
@@ -57,7 +55,7 @@ def test_browser_shows_the_whole_report(trio, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(_CHROMIUM is None, reason="no Chromium is installed: apt-get install chromium")
+@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_browser_shows_light_and_dark_colours(trio, tmp_path, scheme):
     folder, _ = trio
