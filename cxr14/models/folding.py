@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution before it: the same function with fewer passes over memory."""
+"""BatchNorm folded into the convolution before it, which saves passes over memory."""
 
 import copy
 
