@@ -105,6 +105,21 @@ def lines_of(path):
     return path.read_bytes().splitlines() if path.exists() else []
 
 
+@pytest.mark.slow
+def test_cores_of_one_machine_give_the_table_and_drawings_of_one_process(exported, radiographs, tmp_path):
+    pytest.importorskip("ray.data", reason="Ray is not installed: pip install -e .[ray]")
+    command = [sys.executable, SCRIPT, radiographs / "images", "--model-path", exported / "eeea-net-c2.onnx"]
+    for name, words in (("alone", []), ("spread", ["--address", "local"])):
+        outputs = ["--csv", f"{name}.csv", "--json", f"{name}.json", "--maps", f"{name}-maps"]
+        done = subprocess.run([*command, *outputs, *words], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    for suffix in (".csv", ".json"):
+        assert (tmp_path / f"spread{suffix}").read_bytes() == (tmp_path / f"alone{suffix}").read_bytes()
+    drawn = [sorted((tmp_path / f"{name}-maps").iterdir()) for name in ("alone", "spread")]
+    assert [path.name for path in drawn[0]] == [path.name for path in drawn[1]]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*drawn, strict=True))
+
+
 def test_spreading_without_ray_is_refused(exported, many, tmp_path):
     code = (
         "import sys, runpy; sys.modules['ray'] = None; sys.argv = sys.argv[1:]\n"
