@@ -4,12 +4,13 @@ import codecs
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import TextIO
 
-from cxr14.errors import INTERRUPTED, escaped
+from cxr14.errors import INTERRUPTED, escaped, one_line
 
 _PLAIN = {
     "–": "-",
@@ -38,6 +39,7 @@ def robust_console() -> Iterator[None]:
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = map(_RobustStream, streams)
     handler = signal.getsignal(signal.SIGINT)
+    threading.excepthook = _report_thread
     is_default = handler is signal.default_int_handler  # a background job of a shell ignores Ctrl-C
     if is_default:
         signal.signal(signal.SIGINT, _interrupt)
@@ -47,6 +49,7 @@ def robust_console() -> Iterator[None]:
         sys.stdout.flush()
         sys.stderr.flush()
         sys.stdout, sys.stderr = streams
+        threading.excepthook = threading.__excepthook__
         if is_default:
             signal.signal(signal.SIGINT, handler)
 
@@ -56,7 +59,10 @@ class _RobustStream:
         # A process may be started without a standard stream.
         self._stream = stream or open(os.devnull, "w")  # noqa: SIM115, PTH123
         if hasattr(self._stream, "reconfigure"):
-            self._stream.reconfigure(errors="plain")
+            try:
+                self._stream.reconfigure(errors="plain")
+            except OSError as error:  # it writes what was printed before
+                self._drop(error)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._stream, name)
@@ -87,6 +93,14 @@ def _plain(error: UnicodeError) -> tuple[str, int]:
         raise error
     wanted = error.object[error.start : error.end]
     return "".join(_PLAIN.get(character) or escaped(character) for character in wanted), error.end
+
+
+def _report_thread(error: threading.ExceptHookArgs) -> None:
+    """Show an error of the operating system in a thread, such as TensorBoard's writer, on one line."""
+    if isinstance(error.exc_value, OSError):
+        print(f"warning: {one_line(str(error.exc_value))}", file=sys.stderr)
+    else:
+        threading.__excepthook__(error)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

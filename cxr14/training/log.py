@@ -1,5 +1,6 @@
 """The log of a training: progress bar, CSV file, TensorBoard."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from cxr14.files import atomic_write
+from cxr14.files import atomic_write, wrap_disk_errors
 from cxr14.findings import FINDINGS
 from cxr14.models.checkpoint import log_path
 
@@ -39,6 +40,9 @@ class TrainingLog:
         checkpoint: path of the checkpoint, which determines that of the CSV file.
         log_dir: TensorBoard's folder, or None.
         history: rows of the epochs before the start, in a resumed training.
+
+    Raises:
+        InputError: TensorBoard's folder cannot be written. Where its disk fills later, a warning says so.
     """
 
     def __init__(self, checkpoint: Path, log_dir: Path | None, history: list[dict[str, Any]]) -> None:
@@ -48,7 +52,8 @@ class TrainingLog:
         if log_dir is not None:
             from torch.utils.tensorboard import SummaryWriter  # slow to import, so only where it is needed
 
-            self._writer = SummaryWriter(str(log_dir), purge_step=len(history) + 1)
+            with wrap_disk_errors(log_dir):
+                self._writer = SummaryWriter(str(log_dir), purge_step=len(history) + 1)
 
     def append(self, row: dict[str, Any], auroc: np.ndarray) -> None:
         """Add one epoch.
@@ -64,6 +69,10 @@ class TrainingLog:
             return
         metrics = {name: value for name, value in row.items() if name != "epoch"}
         metrics.update({f"auroc/{finding}": float(auroc[i]) for i, finding in enumerate(FINDINGS)})
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, row["epoch"])
-        self._writer.flush()
+        try:
+            for name, value in metrics.items():
+                self._writer.add_scalar(name, value, row["epoch"])
+            self._writer.flush()
+        except OSError as error:  # a full disk; the CSV file has the same numbers
+            print(f"warning: TensorBoard's files cannot be written ({error.strerror}).", file=sys.stderr)
+            self._writer = None
