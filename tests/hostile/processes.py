@@ -49,8 +49,8 @@ def fork_script(script: Path, words, output: Path, cwd: Path) -> int:
 
 
 def wait(child: int) -> int:
-    """Wait for a process; return its exit status, negative for a signal."""
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    """Wait for a process; return its exit status, negative for a signal, also of the kill after two minutes."""
+    return kill_after(child, 120)
 
 
 def kill_after(child: int, seconds: float, number: int = signal.SIGKILL) -> int:
@@ -62,7 +62,7 @@ def kill_after(child: int, seconds: float, number: int = signal.SIGKILL) -> int:
             return os.waitstatus_to_exitcode(status)
         time.sleep(0.005)
     os.kill(child, number)
-    return wait(child)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def peak_memory(function, output: Path) -> float:

@@ -5,10 +5,12 @@ import hashlib
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -232,13 +234,22 @@ def leftovers(place):
     return [path.name for path in place.rglob("*") if path.name.endswith((".part", ".lock"))]
 
 
-def killed(script, words, place, output, seconds, times):
-    """Kill a script at random moments; return how often it was still running."""
+def run_timed(script, words, place, output):
+    """Run a script that has to end well; return how many seconds it took."""
+    started = time.monotonic()
+    assert wait(fork_script(SCRIPTS[script], words, output, place)) == 0, output.read_text()
+    return time.monotonic() - started
+
+
+def kill_at_random(script, words, place, output, seconds, times):
+    """Kill a script at random moments until that has happened some times, and at most five times as often."""
     count = 0
-    for _ in range(times):
+    for _ in range(5 * times):
         child = fork_script(SCRIPTS[script], words, output, place)
-        count += kill_after(child, CHANCE.random() * seconds) < 0
-    return count
+        count += kill_after(child, CHANCE.random() * seconds) == -signal.SIGKILL
+        if count == times:
+            return
+    pytest.fail(f"{script} was killed {count} times only")
 
 
 @pytest.mark.slow
@@ -246,11 +257,11 @@ def killed(script, words, place, output, seconds, times):
 def test_a_training_killed_at_random_moments_ends_with_the_same_weights(script, world, tmp_path):
     place = copy_world(world, tmp_path / "w")
     common = {"num_epochs": 2, "save_minutes": 0}
-    wait(fork_script(SCRIPTS[script], run_flags(script, place, **common), tmp_path / "said", place))
+    seconds = run_timed(script, run_flags(script, place, **common), place, tmp_path / "said")
     clean = checkpoint.read(place / "out" / "model.pth").weights_hash
     shutil.rmtree(place / "out")
     words = [*run_flags(script, place, **common), "--resume"]
-    assert killed(script, words, place, tmp_path / "said", 2.0, 3)
+    kill_at_random(script, words, place, tmp_path / "said", seconds / 2, 3)
     assert wait(fork_script(SCRIPTS[script], words, tmp_path / "said", place)) == 0
     assert checkpoint.read(place / "out" / "model.pth").weights_hash == clean
     assert leftovers(place) == []
@@ -259,22 +270,22 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(script, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("script", "seconds", "result"),
+    ("script", "result"),
     [
-        ("test", 2.5, "out/results/metrics.csv"),
-        ("compare", 1.5, "results/comparison.csv"),
-        ("make-phantoms", 0.3, "out/Data_Entry_2017_synthetic.csv"),
+        ("test", "out/results/metrics.csv"),
+        ("compare", "results/comparison.csv"),
+        ("make-phantoms", "out/Data_Entry_2017_synthetic.csv"),
     ],
 )
-def test_a_script_killed_at_random_moments_gives_the_same_result(script, seconds, result, world, tmp_path):
+def test_a_script_killed_at_random_moments_gives_the_same_result(script, result, world, tmp_path):
     place = copy_world(world, tmp_path / "w")
     words = run_flags(script, place)
-    assert wait(fork_script(SCRIPTS[script], words, tmp_path / "said", place)) == 0
+    seconds = run_timed(script, words, place, tmp_path / "said")
     clean = (place / result).read_bytes()
     shutil.rmtree(place)
     copy_world(world, place)
     before = files_in(place)
-    assert killed(script, words, place, tmp_path / "said", seconds, 2)
+    kill_at_random(script, words, place, tmp_path / "said", seconds, 2)
     assert wait(fork_script(SCRIPTS[script], words, tmp_path / "said", place)) == 0
     assert (place / result).read_bytes() == clean
     assert leftovers(place) == []
@@ -287,7 +298,11 @@ def test_ctrl_c_at_random_moments_of_a_training_saves_it(world, tmp_path):
     words = [*run_flags("train", place, num_epochs=3, save_minutes=99), "--resume"]
     for _ in range(4):
         child = fork_script(SCRIPTS["train"], words, tmp_path / "said", place)
-        status = kill_after(child, 0.1 + 2 * CHANCE.random(), number=2)
+        lock = place / "out" / ".model.pth.lock"
+        deadline = time.monotonic() + 60
+        while not lock.exists() and time.monotonic() < deadline:  # from then on Ctrl-C is handled
+            time.sleep(0.005)
+        status = kill_after(child, 1.5 * CHANCE.random(), number=signal.SIGINT)
         said = (tmp_path / "said").read_text()
         assert status in (130, 0), said
         assert "Traceback" not in said
@@ -423,10 +438,10 @@ def test_a_server_that_cuts_and_lies_never_leaves_a_wrong_file(seed, tmp_path):
 
 # --- memory ---
 
-UNPACKED = 100
+UNPACKED = 70
 """Megabytes of a bomb when it is unpacked."""
 
-MOST_GROWTH = 60
+MOST_GROWTH = 45
 """Megabytes that reading it may take; the limits of the readers are lowered to 20."""
 
 

@@ -24,7 +24,14 @@ _FLOATS = {
     "prepare": ("val-fraction",),
     "make-phantoms": ("severity",),
 }
-_OUTPUT_FILES = {"train": "ckpt-path", "distil": "ckpt-path", "predict": "csv", "make-phantoms": "sheet"}
+_OUTPUT_FILES = {
+    "train": "ckpt-path",
+    "distil": "ckpt-path",
+    "distil-all": "ckpt-path",
+    "predict": "csv",
+    "make-phantoms": "sheet",
+    "make-page": "page",
+}
 _OUTPUT_FOLDERS = {
     "test": "results-dir",
     "explain": "out-dir",
