@@ -49,7 +49,7 @@ def fork_script(script: Path, words, output: Path, cwd: Path) -> int:
 
 
 def wait(child: int) -> int:
-    """Wait for a process; return its exit status, negative for a signal, also of the kill after two minutes."""
+    """Wait for a process, two minutes at most; return its exit status, negative for a signal."""
     return kill_after(child, 120)
 
 

@@ -1,6 +1,7 @@
 """Files with arbitrary content are read or raise an InputError, nothing else."""
 
 import csv
+import gzip
 import io
 import json
 import math
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cxr14.data import boxes, image_lists, nih_tables, store_files
+from cxr14.data.prepare.sources import Gunzip
 from cxr14.data.store_files import STORE_LAYOUT
 from cxr14.deployment.card import read_card
 from cxr14.errors import InputError, one_line
@@ -256,3 +258,17 @@ def test_a_card_or_operating_points_of_any_values_are_refused_or_read(data, tmp_
     target[data.draw(st.sampled_from(sorted(target)))] = data.draw(PLAIN)
     path.write_text(json.dumps(card))
     read_or_refuse(read_card, path)
+
+
+@quick
+@given(
+    contents=st.lists(st.binary(max_size=200) | st.integers(0, 100_000).map(bytes), min_size=1, max_size=3),
+    sizes=st.lists(st.sampled_from([1, 77, 10_240, 65_536]), min_size=1, max_size=5),
+)
+def test_gzip_streams_are_inflated_in_pieces_of_any_size(contents, sizes):
+    stream = Gunzip(io.BytesIO(b"".join(map(gzip.compress, contents))))
+    inflated = [stream.read(size) for size in sizes]
+    whole = b"".join(contents)
+    assert all(len(piece) <= size for piece, size in zip(inflated, sizes, strict=True))
+    assert whole.startswith(b"".join(inflated))
+    assert b"".join(inflated) + stream.read(len(whole) + 1) == whole

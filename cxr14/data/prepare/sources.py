@@ -138,7 +138,7 @@ class Tar:
         try:
             whole = self.archive.stat().st_size
             with self.archive.open("rb") as raw:
-                stream = _Gunzip(raw) if self.archive.suffix in {".gz", ".tgz"} else raw
+                stream = Gunzip(raw) if self.archive.suffix in {".gz", ".tgz"} else raw
                 with tarfile.open(fileobj=stream, mode="r|", bufsize=_CHUNK) as file:
                     for member in file:
                         plain = member.isreg() or member.isdir()
@@ -153,26 +153,31 @@ class Tar:
             raise damaged_error(self.archive, error) from None
 
 
-class _Gunzip:
+class Gunzip:
+    """A gzip file, inflated in pieces of the size that is wanted."""
+
     # Python 3.11's gzip reads in steps of 8 KB, which takes four times as long as decompressing.
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = raw
         self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)  # 16: with gzip's header and checksum
-        self._inflated = b""
 
     def read(self, size: int) -> bytes:
-        parts = [self._inflated]
-        missing = size - len(self._inflated)
-        while missing > 0 and (chunk := self._inflate.unused_data or self._raw.read(_CHUNK)):
-            if self._inflate.eof:  # another gzip stream follows, as bgzip writes them
+        """Return the next bytes, fewer than `size` at the end alone."""
+        parts, missing = [], size
+        while missing > 0:
+            if self._inflate.eof:  # another gzip stream may follow, as bgzip writes them
+                chunk = self._inflate.unused_data or self._raw.read(_CHUNK)
+                if not chunk:
+                    break
                 self._inflate = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            parts.append(self._inflate.decompress(chunk))
+            else:
+                chunk = self._inflate.unconsumed_tail or self._raw.read(_CHUNK)
+            # No more than is wanted: a chunk of 64 KB may inflate to 64 MB.
+            parts.append(self._inflate.decompress(chunk, missing))
             missing -= len(parts[-1])
-        if missing > 0 and not self._inflate.eof:
-            raise EOFError("it ends too early")
-        whole = b"".join(parts)
-        self._inflated = whole[size:]
-        return whole[:size]
+            if not chunk and not parts[-1] and not self._inflate.eof:
+                raise EOFError("it ends too early")
+        return b"".join(parts)
 
 
 def find_sources(source: Path, side: int) -> list[Source]:
