@@ -7,6 +7,9 @@ from docs.markdown import markdown
 
 RESULTS = ROOT / "benchmarks" / "results"
 
+# NIH's train_val_list.txt has 86,524 radiographs; an eighth of its patients validate.
+TRAINING_LIST = 75_700
+
 
 def loading() -> str:
     """Return what a radiograph costs until it is a batch, by the ways to read it."""
@@ -201,6 +204,45 @@ def page() -> str:
     side = measured["their pixels along a side, at most"]
     head = f"{measured['radiographs']} radiographs of {side} px, {measured['precision']}"
     return markdown((f"{head}, {measured['browser']}", "least / median / p90", "goal"), rows)
+
+
+def scoring() -> str:
+    """Return what scoring takes as it is, with BatchNorm folded, and in parts."""
+    rows = []
+    for row in read_result("scoring")["rows"]:
+        ms, times = row["ms of a core, a radiograph"], row["times as fast as before"]
+        hours = row["minutes of a core for ten crops of NIH's test list, computed"]["folded"] / 60
+        name = row["what"].partition("-")[2]
+        both = times["folded, parts of 4"]
+        cells = (ms["before"], ms["folded"])
+        rows.append(
+            (
+                name,
+                *(f"{value:.1f}" for value in cells),
+                f"{times['folded']:.2f}",
+                f"{both:.2f}",
+                f"{hours:.1f} h",
+            )
+        )
+    head = ("network", "ms of a core, a crop", "BatchNorm folded", "times as fast", "and in parts of 4")
+    return markdown((*head, "ten crops of 25,596, one core (computed)"), rows)
+
+
+def stage_hours() -> str:
+    """Return the hours of each stage on two cores, computed from the measured images/s of the loop."""
+    found = _rows("training", "loop / bare") | _rows("student/training", "loop / bare")
+    rows = []
+    for name, row in found.items():
+        epoch = TRAINING_LIST / row["loop, images/s"] / 3600
+        rows.append(
+            (
+                name.partition("-")[2],
+                f"{row['loop, images/s']:.1f}",
+                f"{epoch:.1f} h",
+                f"{10 * epoch / 24:.1f} days",
+            )
+        )
+    return markdown(("network", "images/s", "an epoch", "10 epochs"), rows)
 
 
 def read_result(name: str) -> dict:

@@ -96,6 +96,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "training": benchmark_tables.training,
     "training-ratios": benchmark_tables.training_ratios,
     "cold": benchmark_tables.cold,
+    "scoring": benchmark_tables.scoring,
+    "stage-hours": benchmark_tables.stage_hours,
     "gpu": lambda: markdown(*gpu_table(RESULTS)),
     "threads": benchmark_tables.threads,
     "tolerance": benchmark_tables.tolerance,
@@ -112,7 +114,14 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
 }
 PAGES = tuple(
-    ROOT / name for name in ("README.md", "README.zh-CN.md", "benchmarks/README.md", "docs/distillation.md")
+    ROOT / name
+    for name in (
+        "README.md",
+        "README.zh-CN.md",
+        "benchmarks/README.md",
+        "docs/distillation.md",
+        "docs/elsewhere.md",
+    )
 )
 
 

@@ -11,6 +11,7 @@ from cxr14.settings import ROOT
 
 SMALLEST = {
     "cold": "--count 256 --batches 2 --rounds 1",
+    "floor": "--image-size 64 --batch-size 2 --other-batch-sizes 1 --steps 1",
     "loading": "--rounds 2 --prepared 48",
     "scoring": "--networks 1-EEEA-Net-C2 --image-size 64 --batch-size 2 --rounds 1",
     "scale": "--counts 50",

@@ -76,7 +76,7 @@ def scoring(place: Place) -> dict[str, object]:
         model, row = place.placed(name), {"what": name}
         for crops in (1, 10):
             with torch.inference_mode(), precision.exact_float32():
-                score = partial(inference._forward, model, images, place.image_size, crops, count)
+                score = partial(inference._forward, model, images, place.image_size, crops)
                 timed(score, 1, place.device)
                 row[f"{crops} crops, radiographs/s"] = count * 3 / timed(score, 3, place.device)
         rows.append(row)

@@ -18,10 +18,6 @@ from cxr14.models.folding import fold
 from cxr14.runtime import precision
 from cxr14.runtime.distributed import ProcessGroup
 
-CPU_PART = 4
-"""Crops that a network scores at once on a CPU: the activations of few stay in the processor's cache, which
-makes scoring 1.4 times as fast as with 32 (benchmarks/scoring.py)."""
-
 
 def predict_list(
     model: nn.Module,
@@ -106,15 +102,14 @@ def predict(
         note: text of the progress bar.
     """
     model.eval()
-    at_once = None
     if group.device.type == "cpu":
-        model, at_once = fold(model, image_size), CPU_PART
+        model = fold(model, image_size)
     parts = []
     with tqdm(total=len(batches), unit="batch", desc=note, leave=False, disable=not group.is_main) as bar:
         for batch in batches.epoch(0):
             images, _, index = batch.to(group.device)
             with precision.exact_float32():
-                logits = _forward(model, images, image_size, crops, at_once or len(images))
+                logits = _forward(model, images, image_size, crops)
             parts.append((index, logits.cpu().double()))
             bar.update()
     gathered = [part for share in group.gather(parts) for part in share]
@@ -124,17 +119,14 @@ def predict(
     return logits.numpy()
 
 
-def _forward(model: nn.Module, images: Tensor, image_size: int, crops: int, at_once: int) -> Tensor:
+def _forward(model: nn.Module, images: Tensor, image_size: int, crops: int) -> Tensor:
     if crops == 1:
         views = augment.centre_crop(images, image_size)[:, None]  # (B, 1, S, S)
     else:
         views = augment.ten_crops(images, image_size)  # (B, 10, S, S)
     # One crop of each radiograph at a time: all ten at once would take ten times the memory. Float32, because
     # bfloat16 has 8 significant bits, and different logits would become ties in AUROC.
-    logits = [
-        torch.cat([model(augment.normalise(part)) for part in view.split(at_once)])
-        for view in views.unbind(dim=1)
-    ]
+    logits = [model(augment.normalise(view)) for view in views.unbind(dim=1)]
     return mean_logit(torch.stack(logits, dim=1))
 
 
