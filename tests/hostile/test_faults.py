@@ -261,7 +261,7 @@ def test_a_training_killed_at_random_moments_ends_with_the_same_weights(script, 
     clean = checkpoint.read(place / "out" / "model.pth").weights_hash
     shutil.rmtree(place / "out")
     words = [*run_flags(script, place, **common), "--resume"]
-    kill_at_random(script, words, place, tmp_path / "said", seconds / 2, 3)
+    kill_at_random(script, words, place, tmp_path / "said", seconds / 2, 2)
     assert wait(fork_script(SCRIPTS[script], words, tmp_path / "said", place)) == 0
     assert checkpoint.read(place / "out" / "model.pth").weights_hash == clean
     assert leftovers(place) == []
@@ -285,7 +285,7 @@ def test_a_script_killed_at_random_moments_gives_the_same_result(script, result,
     shutil.rmtree(place)
     copy_world(world, place)
     before = files_in(place)
-    kill_at_random(script, words, place, tmp_path / "said", seconds, 2)
+    kill_at_random(script, words, place, tmp_path / "said", seconds / 2, 1 if script == "compare" else 2)
     assert wait(fork_script(SCRIPTS[script], words, tmp_path / "said", place)) == 0
     assert (place / result).read_bytes() == clean
     assert leftovers(place) == []
