@@ -228,6 +228,46 @@ def scoring() -> str:
     return markdown((*head, "ten crops of 25,596, one core (computed)"), rows)
 
 
+def floor() -> str:
+    """Return where the time of a training image goes, and what the machine's rates allow."""
+    found = read_result("floor")
+    limit = found["floor, ms of a training image"]
+    rows = [
+        (f"a training image, batches of {found['batch size']}", f"{found['ms of a training image']:.1f} ms")
+    ]
+    rows += [
+        (f"of it, by the profiler: {kind}", f"{value:.1f} ms")
+        for kind, value in found["ms of a training image by kind of work"].items()
+    ]
+    rows += [
+        (f"batches of {size} instead", f"{1e3 / rate:.1f} ms")
+        for size, rate in found["images/s by batch size"].items()
+        if int(size) != found["batch size"]
+    ]
+    rows += [
+        ("a matrix product", f"{found['matrix GFLOP/s']:.0f} GFLOP/s"),
+        ("a copy in memory", f"{found['memory GB/s']:.1f} GB/s"),
+        ("three times the network's MACs at that rate", f"{limit['arithmetic']:.1f} ms"),
+        ("its feature maps at that rate", f"{limit['memory']:.1f} ms"),
+        ("both after one another: the floor", f"{limit['both after one another']:.1f} ms"),
+    ]
+    return markdown((f"{found['network'].partition('-')[2]}, {found['threads']} threads", "measured"), rows)
+
+
+def teacher_cache() -> str:
+    """Return a step with five cached teachers against one on labels alone."""
+    found = read_result("teacher-cache")
+    (row,) = found["rows"]
+    size = f"{found['settings']['image_size']} px, batches of {found['settings']['batch_size']}"
+    cells = (
+        f"EEEA-Net-C2, {size}",
+        f"{row['labels alone, ms']:.0f}",
+        f"{row['five cached teachers, ms']:.0f}",
+    )
+    head = ("a training step", "labels alone, ms", "five cached teachers, ms", "ratio", "goal")
+    return markdown(head, [(*cells, f"{row['ratio']:.3f}", "≤ 1.05")])
+
+
 def stage_hours() -> str:
     """Return the hours of each stage on two cores, computed from the measured images/s of the loop."""
     found = _rows("training", "loop / bare") | _rows("student/training", "loop / bare")

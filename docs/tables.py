@@ -97,6 +97,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "training-ratios": benchmark_tables.training_ratios,
     "cold": benchmark_tables.cold,
     "scoring": benchmark_tables.scoring,
+    "floor": benchmark_tables.floor,
+    "teacher-cache": benchmark_tables.teacher_cache,
     "stage-hours": benchmark_tables.stage_hours,
     "gpu": lambda: markdown(*gpu_table(RESULTS)),
     "threads": benchmark_tables.threads,

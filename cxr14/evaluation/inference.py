@@ -103,7 +103,8 @@ def predict(
     """
     model.eval()
     if group.device.type == "cpu":
-        model = fold(model, image_size)
+        with precision.exact_float32():
+            model = fold(model, image_size)
     parts = []
     with tqdm(total=len(batches), unit="batch", desc=note, leave=False, disable=not group.is_main) as bar:
         for batch in batches.epoch(0):

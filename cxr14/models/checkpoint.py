@@ -274,9 +274,8 @@ def _parse(content: Mapping, path: Path) -> Checkpoint:
         check_ranges(about)
         check_plain(dataclasses.asdict(about))
         patients = content["provenance"]
-        provenance = Provenance(
-            _hashes(patients["train"]), _hashes(patients["val"]), tuple(patients["unknown"])
-        )
+        unknown = tuple([] + patients["unknown"])  # a TypeError for text, which tuple() would take apart
+        provenance = Provenance(_hashes(patients["train"]), _hashes(patients["val"]), unknown)
         check_fields(provenance)
         weights = content["weights"]
     except Exception as error:  # tensors in the place of dicts and lists raise many kinds of errors

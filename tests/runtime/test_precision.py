@@ -94,13 +94,15 @@ def test_exact_float32_disables_tf32_and_restores_the_settings():
 
 
 def test_predictions_are_computed_in_exact_float32(tmp_path):
+    modes = set()  # of the network and of copies of it
+
     class Recorder(nn.Module):
         def __init__(self):
             super().__init__()
-            self.network, self.modes = toy_network(), set()
+            self.network = toy_network()
 
         def forward(self, images):
-            self.modes.add((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+            modes.add((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
             return self.network(images)
 
     model, training = Recorder(), toy_training(toy_settings(tmp_path))
@@ -109,7 +111,7 @@ def test_predictions_are_computed_in_exact_float32(tmp_path):
         inference.predict(model, training.val_batches, ProcessGroup(CPU), image_size=32)
     finally:
         torch.set_float32_matmul_precision("highest")
-    assert model.modes == {("highest", False)}
+    assert modes == {("highest", False)}
 
 
 @pytest.mark.parametrize("deterministic", [False, True])

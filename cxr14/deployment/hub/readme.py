@@ -7,7 +7,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from cxr14.data.kinds import KINDS
+from cxr14.data.kinds import KINDS, SYNTHETIC
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.deployment.card import ModelCard
 from cxr14.deployment.hub.layout import ONNX_FILE
@@ -97,7 +97,7 @@ def write_readme(subject: Subject, settings: ShareSettings) -> str:
         start=_start(about),
         facts=test.about,
         kind=kind,
-        is_synthetic=kind.name == "synthetic",
+        is_synthetic=kind.name == SYNTHETIC,
         test_radiographs=kind.counted(len(test.names)),
         test_patients=f"{len(np.unique(test.patients)):,}",
         test_list=test.list_fingerprint,
