@@ -62,8 +62,12 @@ def pytest_configure():
 
 
 def pytest_collection_modifyitems(items):
-    """Run the slow tests first, so that no worker is left with a long file at the end."""
+    """Run the slow tests first, so that no worker is left with a long file at the end.
+
+    The very first ones fork this process, which is safe only before other tests have started threads in it.
+    """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: item.path.name != "test_faults.py")
 
 
 @pytest.fixture(scope="session")

@@ -54,14 +54,18 @@ def wait(child: int) -> int:
 
 
 def kill_after(child: int, seconds: float, number: int = signal.SIGKILL) -> int:
-    """Send a signal after some time, unless the process has ended; return its exit status."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.005)
-    os.kill(child, number)
+    """Send a signal after some time, unless the process has ended; return its exit status.
+
+    A process that another signal does not end within two minutes is killed.
+    """
+    for wait_for, then in ((seconds, number), (120, signal.SIGKILL)):
+        deadline = time.monotonic() + wait_for
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return os.waitstatus_to_exitcode(status)
+            time.sleep(0.005)
+        os.kill(child, then)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
