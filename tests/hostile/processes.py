@@ -4,11 +4,13 @@ import contextlib
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from pathlib import Path
 
 import pytest
+from tqdm import tqdm
 
 from tests.conftest import run_here
 
@@ -28,6 +30,8 @@ def fork(function, output: Path) -> int:
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # The bars' lock is shared between processes: one that is killed while it has it would stop all others.
+        tqdm.set_lock(threading.RLock())
         status = function() or 0
     except BaseException:
         traceback.print_exc()
