@@ -30,7 +30,7 @@ def fork(function, output: Path) -> int:
         sys.stdout = os.fdopen(1, "w", closefd=False)
         sys.stderr = os.fdopen(2, "w", closefd=False)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        # The bars' lock is shared between processes: one that is killed while it has it would stop all others.
+        # The lock of the bars is shared with forked processes: one killed while holding it would stop all.
         tqdm.set_lock(threading.RLock())
         status = function() or 0
     except BaseException:
