@@ -84,14 +84,14 @@ def test_unknown_part_raises_input_error(tmp_path):
 
 @pytest.mark.parametrize("limit", [0, 7, 8, 9, 15, 16, 24, 100, 511, 512, 4096, 5000])
 def test_largest_batch_is_the_largest_multiple_of_eight_that_fits(limit):
-    asked = []
+    tried = []
 
     def fits(size):
-        asked.append(size)
+        tried.append(size)
         return size <= limit
 
     assert speed.largest_batch(fits) == min(limit // 8 * 8, speed.LARGEST_BATCH)
-    assert len(asked) <= 20
+    assert len(tried) <= 20
 
 
 def test_table_shows_measured_cards_and_says_what_waits(tmp_path):

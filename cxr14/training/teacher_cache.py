@@ -50,11 +50,6 @@ class TeacherCache:
                 "another folder."
             )
 
-    @property
-    def bytes_per_epoch(self) -> int:
-        """Disk space of one epoch."""
-        return 4 * self.shape[0] * self.shape[1]
-
     def logits(self, epoch: int, rows: slice, compute: Callable[[], Tensor]) -> Tensor:
         """Return the teacher's (B, F) logits of some views, computed where they are not on disk.
 

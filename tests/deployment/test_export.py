@@ -77,7 +77,7 @@ def test_float32_export_matches_pytorch(name, radiographs, tmp_path):
         cells = torch.from_numpy(answers.heat_maps[number, finding])
         drawn = functional.interpolate(cells[None, None], (224, 224), mode="bilinear")[0, 0].numpy()
         spread = drawn.max() - drawn.min()
-        if spread == 0:  # nothing speaks for the finding
+        if spread == 0:  # no cell has evidence for the finding
             assert not reference[number].any()
             continue
         # Both are stretched to the range from 0 to 1, and a difference of the cells with them.

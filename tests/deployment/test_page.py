@@ -166,7 +166,7 @@ def test_page_points_to_predict_where_it_cannot_decompress(page, tmp_path):
 
 class _Recorder(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        self.server.asked.append(self.path)
+        self.server.requested.append(self.path)
         self.send_response(200)
         self.send_header("Access-Control-Allow-Origin", "*")
         self.end_headers()
@@ -182,7 +182,7 @@ def test_page_requests_nothing_and_could_not(page, model, radiographs):
     assert page.requests() == [(model / "page.html").as_uri()]
     assert page.messages() == []
     server = http.server.HTTPServer(("127.0.0.1", 0), _Recorder)
-    server.asked = []
+    server.requested = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_port}/"
     attempts = f"""(async () => {{
@@ -211,7 +211,7 @@ def test_page_requests_nothing_and_could_not(page, model, radiographs):
     assert page.evaluate(attempts) == ["fetch", "image", "script", "inline script"]
     time.sleep(0.2)
     server.shutdown()
-    assert server.asked == []
+    assert server.requested == []
 
 
 def test_page_is_small(model):

@@ -99,7 +99,7 @@ def _fetch(package: NpmPackage, path: Path) -> None:
     print(f"fetching {package.spec} …", file=sys.stderr)
     with tempfile.TemporaryDirectory() as folder:
         command = [npm, "pack", package.spec, "--pack-destination", folder]
-        # Nothing of the package is run, and a computer without a network is told so soon.
+        # Nothing of the package is run, and without a network this ends soon.
         command += [
             "--ignore-scripts",
             "--fetch-retries=1",
