@@ -10,7 +10,7 @@ import csv
 import re
 from collections.abc import Callable, Mapping
 
-from benchmarks.distillation.page import distillation_arms, distillation_map
+from benchmarks.distillation.page import distillation_arms, distillation_map, distillation_rule
 from benchmarks.gpu.page import gpu_table
 from cxr14.files import atomic_write
 from cxr14.report import published_results
@@ -114,6 +114,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deployment-program": deployment_tables.deployment_program,
     "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
     "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
+    "distillation-rule": lambda: markdown(*distillation_rule(RESULTS / "distillation")),
 }
 PAGES = tuple(
     ROOT / name

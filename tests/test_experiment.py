@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.distillation import data, differences, figures, page
+from benchmarks.distillation import data, differences, figures, page, rule
 from benchmarks.distillation.__main__ import with_teachers
 from benchmarks.distillation.arms import ARMS
 from benchmarks.distillation.regimes import Regime
@@ -92,7 +92,41 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path):
     assert cells["arm"] == "matching" and cells["seeds"] == "2"
     assert cells["minus labels alone"].startswith("+")
     assert cells["minus its best teacher"].startswith("-")
+    assert cells["epochs saved"] == "0.0 (0.0 to 0.0)"  # both curves are best at their last epoch
     head, rows = page.distillation_map(results)
     made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
     assert {row["network"] for row in made_rows} == {"EEEA-Net-C2", "CheXNet"}
     assert figures.write(results, tmp_path / "figure.png").read_bytes().startswith(b"\x89PNG")
+
+
+def verdict(**changed):
+    facts = {"difference": 0.02, "p_value": 0.001, "of_twice_the_epochs": 0.01, "worse_findings": ()}
+    facts |= {"calibration_loss": 0.0, "seeds": 5}
+    return rule.Verdict(REGIME, "matching", **(facts | changed)).passes
+
+
+def test_rule_takes_an_arm_that_holds_every_line_and_no_other():
+    assert verdict() is True
+    assert verdict(p_value=0.06) is False
+    assert verdict(difference=0.002) is False
+    assert verdict(of_twice_the_epochs=-0.001) is False
+    assert verdict(worse_findings=("Hernia",)) is False
+    assert verdict(calibration_loss=0.011) is False
+    assert verdict(of_twice_the_epochs=np.nan) is None
+    assert verdict(seeds=2) is None
+    assert verdict(seeds=2, difference=-0.01) is False
+
+
+def test_verdicts_come_from_the_differences(made):
+    work, results = made
+    differences.write(work, results)
+    (found,) = rule.verdicts(results)
+    assert (found.regime, found.arm, found.seeds, found.passes) == (REGIME, "matching", 2, None)
+    assert found.p_value < 0.05 and not found.worse_findings and found.calibration_loss == 0
+    # A longer training whose order is the other way round.
+    path = results / differences.FILE
+    rows = json.loads(path.read_text())
+    longer = [dict(row, regime=dict(row["regime"], epochs=6), difference=-0.01) for row in rows]
+    path.write_text(json.dumps(rows + longer))
+    (found,) = rule.verdicts(results)
+    assert found.regime == REGIME and found.of_twice_the_epochs == -0.01

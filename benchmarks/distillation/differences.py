@@ -10,14 +10,17 @@ from benchmarks.distillation import data
 from benchmarks.distillation.regimes import Regime
 from cxr14.data.image_lists import read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
+from cxr14.evaluation.intervals import Difference, holm
 from cxr14.evaluation.resamples import Resamples
 from cxr14.evaluation.seeds import seeded_difference
 from cxr14.files import atomic_write
+from cxr14.findings import FINDINGS
 from cxr14.settings import STUDENT
 
 FILE = "differences.json"
 TRUE = "test, true labels"
 NOISY = "test, noisy labels"
+LARGEST_P = 0.05
 
 
 def write(work: Path, results: Path) -> Path:
@@ -91,10 +94,18 @@ def _logits(runs: list[dict], work: Path) -> np.ndarray:
 def _compare(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, patients: np.ndarray) -> dict:
     if len(ours) > 1:
         found = seeded_difference(labels, ours, theirs, patients)
-        value, low, high, p_value = found[:4]
+        ends, findings = found[:4], found.findings
     else:
         draws = Resamples(patients, 1000, 0)
-        pair = [bootstrap_auroc(labels, scores[0], draws).macro() for scores in (ours, theirs)]
-        value, low, high, p_value = (float(each) for each in paired_difference(*pair))
-    rounded = {"difference": value, "low": low, "high": high, "p": p_value}
-    return {name: round(number, 6) for name, number in rounded.items()}
+        pair = [bootstrap_auroc(labels, scores[0], draws) for scores in (ours, theirs)]
+        ends, findings = paired_difference(*(one.macro() for one in pair)), paired_difference(*pair)
+    rounded = dict(
+        zip(("difference", "low", "high", "p"), (round(float(end), 6) for end in ends), strict=True)
+    )
+    return {**rounded, "findings that are worse": _worse(findings)}
+
+
+def _worse(findings: Difference) -> list[str]:
+    """Return the findings whose AUROC is lower, after Holm's adjustment over all of them."""
+    worse = (findings.value < 0) & (holm(findings.p_value) < LARGEST_P)
+    return [FINDINGS[number] for number in np.flatnonzero(worse)]

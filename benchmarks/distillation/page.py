@@ -12,7 +12,10 @@ import numpy as np
 from benchmarks.distillation.arms import BY_NAME
 from benchmarks.distillation.differences import FILE, NOISY, TRUE
 from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.stages import map_of_regimes
+from cxr14.evaluation.intervals import difference
+from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
 
 VALIDATION = "validation, noisy labels"
@@ -84,10 +87,59 @@ def distillation_arms(results: Path) -> Rows:
                 f"{error:.3f}",
                 _span(differences.get((regime, arm, True))),
                 _span(differences.get((regime, arm, False))),
+                "" if arm == "labels" else _epochs_saved(runs, students[regime, "labels"]),
             )
         )
     head = ("signs", "radiographs", "px", "epochs", "arm", "seeds", "validation", "test", "test, true labels")
-    return (*head, "calibration error", "minus labels alone", "minus its best teacher"), rows
+    measures = ("calibration error", "minus labels alone", "minus its best teacher", "epochs saved")
+    return (*head, *measures), rows
+
+
+def distillation_rule(results: Path) -> Rows:
+    """Return what the rule says of each arm that has several seeds.
+
+    Args:
+        results: folder of the JSON files.
+    """
+    rows = []
+    for each in verdicts(results):
+        longer = each.of_twice_the_epochs
+        rows.append(
+            (
+                *_regime_cells(each.regime),
+                each.arm,
+                str(each.seeds),
+                f"{each.difference:+.3f}",
+                f"{each.p_value:.2g}",
+                "" if math.isnan(longer) else f"{longer:+.3f}",
+                ", ".join(each.worse_findings) or "none",
+                f"{each.calibration_loss:+.3f}",
+                {True: "yes", False: "no", None: "open"}[each.passes],
+            )
+        )
+    head = ("signs", "radiographs", "px", "arm", "seeds", "minus labels alone", "adjusted p")
+    checks = ("after twice the epochs", "findings that are worse", "calibration error", "passes")
+    return (*head, *checks), rows
+
+
+def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
+    """Return how many epochs earlier the validation AUROC is there that the student alone reaches at best."""
+    curves = {run["seed"]: np.array(run["validation AUROC by epoch"]) for run in alone}
+    saved = []
+    for run in taught:
+        if run["seed"] in curves:
+            curve = curves[run["seed"]]
+            epochs = epochs_to_reach(np.array(run["validation AUROC by epoch"]), curve.max())
+            saved.append(math.nan if epochs is None else int(curve.argmax()) + 1 - epochs)
+    if not saved:
+        return ""
+    if np.isnan(saved).any():
+        return f"never there in {np.isnan(saved).sum()} of {len(saved)}"
+    if len(saved) == 1:
+        return f"{saved[0]:.0f}"
+    degrees = len(saved) - 1
+    found = difference(np.mean(saved), np.var(saved, ddof=1) / len(saved), degrees)
+    return f"{found.value:.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
 def _regime_cells(regime: Regime) -> tuple[str, str, str]:

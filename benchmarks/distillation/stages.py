@@ -53,7 +53,9 @@ _ON_CORES = (
 """Arms of the screening on two cores; a GPU has all of them."""
 
 FINALISTS = ("labels", "bernoulli", "matching, mixup")
-"""Arms with five seeds and two lengths, chosen on the validation AUROC of the screening."""
+"""Arms with all seeds and two lengths, chosen on the validation AUROC of the screening."""
+
+FINALIST_SEEDS = 5
 
 
 def map_of_regimes(budget: Budget) -> list[Run]:
@@ -86,7 +88,7 @@ def screening(budget: Budget) -> list[Run]:
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
-    """Return the finalists with five seeds, at `length` times the plateau's epochs.
+    """Return the finalists with all seeds, at `length` times the plateau's epochs.
 
     On a GPU they are trained in larger regimes too.
     """
@@ -96,7 +98,7 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
     return [
         run
         for regime in regimes
-        for seed in range(5)
+        for seed in range(FINALIST_SEEDS)
         for name in FINALISTS
         for run in _runs(BY_NAME[name], regime, seed, length)
     ]

@@ -198,3 +198,19 @@ def with_seeds(
     total = variance + of_mean
     weight = np.sqrt(np.divide(of_mean, total, out=np.zeros_like(total), where=total > 0))
     return total, 1 / ((1 - weight) / degrees + weight / (len(by_seed) - 1))
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """Return p-values adjusted for the number of tests.
+
+    Holm 1979, "A simple sequentially rejective multiple test procedure": the k-th smallest of m is multiplied
+    by m - k + 1, and none may fall below a smaller one's; at most 1.
+
+    Args:
+        p_values: (m,), 0 to 1; NaN stands for no test, stays NaN and is not counted.
+    """
+    adjusted = np.full(len(p_values), np.nan)
+    order = np.argsort(p_values)[: np.sum(~np.isnan(p_values))]  # NaN is sorted to the end
+    factors = np.arange(len(order), 0, -1)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
+    return adjusted

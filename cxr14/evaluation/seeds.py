@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cxr14.evaluation.bootstrap import Bootstrapped, bootstrap_auroc, paired_difference
+from cxr14.evaluation.intervals import Difference
 from cxr14.evaluation.resamples import Resamples
 from cxr14.settings import RESAMPLES
 
@@ -32,6 +33,8 @@ class SeededDifference(NamedTuple):
     """Two-sided, of the same variance as the interval."""
     by_seed: np.ndarray
     """(S,) the difference for each seed."""
+    findings: Difference
+    """The difference of each finding, (F,) each."""
 
 
 def mean_over_seeds(runs: Sequence[Bootstrapped]) -> Bootstrapped:
@@ -86,6 +89,7 @@ def seeded_difference(
         raise ValueError(f"both arms need the same seeds, at least two; got {len(ours)} and {len(theirs)}")
     draws = Resamples(patients, resamples, seed)
     arms = [[bootstrap_auroc(labels, scores, draws) for scores in arm] for arm in (ours, theirs)]
-    difference = paired_difference(*(mean_over_seeds(runs).macro() for runs in arms))
+    means = [mean_over_seeds(runs) for runs in arms]
+    difference = paired_difference(*(mean.macro() for mean in means))
     by_seed = [one.macro().values - other.macro().values for one, other in zip(*arms, strict=True)]
-    return SeededDifference(*(float(value) for value in difference), np.array(by_seed))
+    return SeededDifference(*map(float, difference), np.array(by_seed), paired_difference(*means))

@@ -15,7 +15,7 @@ from cxr14.evaluation.bootstrap import (
     bootstrap_decisions,
     paired_difference,
 )
-from cxr14.evaluation.intervals import FEWEST_PATIENTS, Difference, patients_of_each_class
+from cxr14.evaluation.intervals import FEWEST_PATIENTS, Difference, holm, patients_of_each_class
 from cxr14.evaluation.resamples import Resamples
 from cxr14.evaluation.seeds import mean_over_seeds
 from cxr14.report.runs import Arm, Run, Section, Teaching
@@ -132,22 +132,6 @@ def measure(section: Section, resamples: int, seed: int) -> SectionResults:
     gains = tuple(_gain(teaching, runs) for teaching in section.teachings if teaching.alone is not None)
     p_values = np.array([gain.macro.p_value for gain in gains], dtype=np.float64)
     return SectionResults(section, runs, arms, gains, holm(p_values), _is_trusted(section))
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """Return p-values adjusted for the number of tests.
-
-    Holm 1979, "A simple sequentially rejective multiple test procedure": the k-th smallest of m is multiplied
-    by m - k + 1, and none may fall below a smaller one's; at most 1.
-
-    Args:
-        p_values: (m,), 0 to 1; NaN stands for no test, stays NaN and is not counted.
-    """
-    adjusted = np.full(len(p_values), np.nan)
-    order = np.argsort(p_values)[: np.sum(~np.isnan(p_values))]  # NaN is sorted to the end
-    factors = np.arange(len(order), 0, -1)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1)
-    return adjusted
 
 
 def _measure(run: Run, draws: Resamples) -> RunResults:

@@ -84,3 +84,19 @@ def test_two_seeds_that_differ_widen_the_interval_and_lower_its_degrees_of_freed
     assert variance == pytest.approx(1 + 800 / 2)
     assert degrees == pytest.approx(1, rel=0.01)
     assert intervals.with_seeds(1.0, 100.0, None) == (1.0, 100.0)
+
+
+def test_holm_is_the_least_level_at_which_the_procedure_rejects():
+    draw = np.random.default_rng(0)
+    for _ in range(50):
+        p_values = np.round(draw.random(6) ** 3, 3)
+        adjusted = intervals.holm(p_values)
+        for level in draw.random(20):
+            rejected = np.zeros(6, dtype=bool)
+            for step, index in enumerate(np.argsort(p_values)):
+                if p_values[index] > level / (6 - step):
+                    break
+                rejected[index] = True
+            assert np.array_equal(adjusted <= level, rejected)
+    with_gap = intervals.holm(np.array([0.02, np.nan, 0.03]))
+    assert with_gap[[0, 2]] == pytest.approx([0.04, 0.04]) and np.isnan(with_gap[1])

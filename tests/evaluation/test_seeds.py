@@ -35,6 +35,8 @@ def test_difference_is_the_mean_over_pairs_of_seeds():
     assert found.by_seed == pytest.approx(by_seed)
     assert found.value == pytest.approx(np.mean(by_seed))
     assert found.low < found.value < found.high
+    assert found.findings.value.mean() == pytest.approx(found.value)
+    assert (found.findings.low < found.findings.value).all()
     back = seeded_difference(labels, theirs, ours, patients, resamples=100)
     assert (back.low, back.p_value) == pytest.approx((-found.high, found.p_value))
     # Paired: what a seed adds to both arms adds nothing to their difference.

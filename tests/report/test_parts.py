@@ -6,25 +6,8 @@ from matplotlib.figure import Figure
 from sklearn.metrics import auc, roc_auc_score
 
 from cxr14.report import curves, formatting, style
-from cxr14.report.results import holm
 from cxr14.report.svg import as_svg
 from cxr14.report.table import Cell, Column, Table
-
-
-def test_holm_is_the_least_level_at_which_the_procedure_rejects():
-    draw = np.random.default_rng(0)
-    for _ in range(50):
-        p_values = np.round(draw.random(6) ** 3, 3)
-        adjusted = holm(p_values)
-        for level in draw.random(20):
-            rejected = np.zeros(6, dtype=bool)
-            for step, index in enumerate(np.argsort(p_values)):
-                if p_values[index] > level / (6 - step):
-                    break
-                rejected[index] = True
-            assert np.array_equal(adjusted <= level, rejected)
-    with_gap = holm(np.array([0.02, np.nan, 0.03]))
-    assert with_gap[[0, 2]] == pytest.approx([0.04, 0.04]) and np.isnan(with_gap[1])
 
 
 def test_thinned_curves_keep_ends_and_area():

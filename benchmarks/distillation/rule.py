@@ -1,0 +1,103 @@
+"""The rule of docs/distillation.md, applied to the measured differences: does an arm become the default?"""
+
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.distillation.differences import FILE, LARGEST_P, NOISY, TRUE
+from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.stages import FINALIST_SEEDS
+from cxr14.evaluation.intervals import holm
+from cxr14.settings import STUDENT
+
+SMALLEST_GAIN = 0.003
+"""Difference in the mean AUROC that is worth a change of the default."""
+LARGEST_CALIBRATION_LOSS = 0.01
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rule says of an arm in a regime."""
+
+    regime: Regime
+    arm: str
+    seeds: int
+    difference: float
+    """From labels alone, in the mean AUROC on the true labels."""
+    p_value: float
+    """Holm-adjusted over the arms with all seeds."""
+    of_twice_the_epochs: float
+    """The same difference after twice the epochs; NaN where it was not measured."""
+    worse_findings: tuple[str, ...]
+    calibration_loss: float
+    """Mean calibration error minus that of labels alone."""
+
+    @property
+    def passes(self) -> bool | None:
+        """Whether the rule takes the arm; None where a length or seeds are missing."""
+        holds = (
+            self.p_value < LARGEST_P
+            and self.difference >= SMALLEST_GAIN
+            and not self.worse_findings
+            and self.calibration_loss < LARGEST_CALIBRATION_LOSS
+        )
+        if not holds:
+            return False
+        if self.seeds < FINALIST_SEEDS or math.isnan(self.of_twice_the_epochs):
+            return None
+        return self.of_twice_the_epochs > 0
+
+
+def verdicts(results: Path) -> list[Verdict]:
+    """Apply the rule to every arm that was compared with several seeds.
+
+    Args:
+        results: folder of the JSON files, with the differences.
+
+    Returns:
+        A verdict for each arm and regime in the order of the file, for the shorter of two lengths.
+    """
+    path = results / FILE
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    by_regime = defaultdict(dict)  # regime -> arm -> row
+    for row in rows:
+        contends = row["than"] == "labels" and not row["arm"].startswith(("labels", "control"))
+        if contends and row["scored on"] == TRUE and len(row["seeds"]) > 1:
+            by_regime[Regime(**row["regime"])][row["arm"]] = row
+    errors = _calibration_errors(results)
+    found = []
+    for regime, arms in by_regime.items():
+        if replace(regime, epochs=regime.epochs // 2) in by_regime:
+            continue  # the longer of two
+        longer = by_regime.get(replace(regime, epochs=2 * regime.epochs), {})
+        adjusted = holm(np.array([row["p"] for row in arms.values()], dtype=float))
+        for (arm, row), p_value in zip(arms.items(), adjusted, strict=True):
+            loss = [errors[regime, arm, seed] - errors[regime, "labels", seed] for seed in row["seeds"]]
+            found.append(
+                Verdict(
+                    regime,
+                    arm,
+                    len(row["seeds"]),
+                    row["difference"],
+                    float(p_value),
+                    longer[arm]["difference"] if arm in longer else math.nan,
+                    tuple(row["findings that are worse"]),
+                    float(np.mean(loss)),
+                )
+            )
+    return found
+
+
+def _calibration_errors(results: Path) -> dict[tuple[Regime, str, int], float]:
+    """Return the mean calibration error of every student on the noisy labels, by regime, arm and seed."""
+    errors = {}
+    for path in results.glob("*_s[0-9].json"):
+        run = json.loads(path.read_text())
+        if run["network"] == STUDENT:
+            error = run[NOISY]["mean calibration error"]
+            errors[Regime(**run["regime"]), run["arm"], run["seed"]] = error
+    return errors
