@@ -223,11 +223,16 @@ def contains(low: np.ndarray, high: np.ndarray, truth: float) -> float:
     return float(np.mean((low <= truth) & (truth <= high)))
 
 
-def speed() -> dict[str, float]:
-    """Return seconds for all resamples, ours and a loop's, and the largest gap between the two's AUROCs."""
+def speed(count: int = RESAMPLES, looped: int = LOOPED) -> dict[str, float]:
+    """Return seconds for all resamples, ours and a loop's, and the largest gap between the two's AUROCs.
+
+    Args:
+        count: number of resamples.
+        looped: how many of them the loop computes too.
+    """
     labels, probabilities, patients = nih_like_list(0)
     started = time.perf_counter()
-    resamples = Resamples(patients)
+    resamples = Resamples(patients, count)
     ours = bootstrap_auroc(labels, probabilities, resamples)
     seconds = time.perf_counter() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -235,16 +240,16 @@ def speed() -> dict[str, float]:
     rows_of = np.split(np.argsort(patients, kind="stable"), np.cumsum(np.bincount(patients))[:-1])
     gap = 0.0
     started = time.perf_counter()
-    for resample in tqdm(range(LOOPED), desc="loop", unit="resample"):
+    for resample in tqdm(range(looped), desc="loop", unit="resample"):
         people = np.repeat(np.arange(len(rows_of)), resamples.weights[:, resample].astype(int))
         rows = np.concatenate([rows_of[person] for person in people])
         for finding in range(len(SHARES)):
             auroc = roc_auc_score(labels[rows, finding], probabilities[rows, finding])
             gap = max(gap, abs(auroc - ours.draws[resample, finding]))
-    loop = (time.perf_counter() - started) * RESAMPLES / LOOPED
+    loop = (time.perf_counter() - started) * count / looped
     return {
         "seconds": seconds,
-        f"seconds of a loop over roc_auc_score, scaled from {LOOPED} resamples": loop,
+        f"seconds of a loop over roc_auc_score, scaled from {looped} resamples": loop,
         "times faster": loop / seconds,
         "largest gap between the two": gap,
         "peak memory of the process, GiB": memory,
