@@ -120,7 +120,7 @@ def test_rule_takes_an_arm_that_holds_every_line_and_no_other():
 def test_verdicts_come_from_the_differences(made):
     work, results = made
     differences.write(work, results)
-    (found,) = rule.verdicts(results)
+    (found,) = rule.verdicts(results, [REGIME])
     assert (found.regime, found.arm, found.seeds, found.passes) == (REGIME, "matching", 2, None)
     assert found.p_value < 0.05 and not found.worse_findings and found.calibration_loss == 0
     # A longer training whose order is the other way round.
@@ -128,5 +128,5 @@ def test_verdicts_come_from_the_differences(made):
     rows = json.loads(path.read_text())
     longer = [dict(row, regime=dict(row["regime"], epochs=6), difference=-0.01) for row in rows]
     path.write_text(json.dumps(rows + longer))
-    (found,) = rule.verdicts(results)
+    (found,) = rule.verdicts(results, [REGIME])
     assert found.regime == REGIME and found.of_twice_the_epochs == -0.01

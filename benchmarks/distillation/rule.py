@@ -3,6 +3,7 @@
 import json
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from benchmarks.distillation.differences import FILE, LARGEST_P, NOISY, TRUE
 from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.stages import FINALIST_SEEDS
+from benchmarks.distillation.stages import FINALIST_REGIMES, FINALIST_SEEDS
 from cxr14.evaluation.intervals import holm
 from cxr14.settings import STUDENT
 
@@ -52,14 +53,15 @@ class Verdict:
         return self.of_twice_the_epochs > 0
 
 
-def verdicts(results: Path) -> list[Verdict]:
+def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> list[Verdict]:
     """Apply the rule to every arm that was compared with several seeds.
 
     Args:
         results: folder of the JSON files, with the differences.
+        regimes: those with the plateau's epochs.
 
     Returns:
-        A verdict for each arm and regime in the order of the file, for the shorter of two lengths.
+        A verdict for each regime and arm.
     """
     path = results / FILE
     rows = json.loads(path.read_text()) if path.is_file() else []
@@ -70,9 +72,8 @@ def verdicts(results: Path) -> list[Verdict]:
             by_regime[Regime(**row["regime"])][row["arm"]] = row
     errors = _calibration_errors(results)
     found = []
-    for regime, arms in by_regime.items():
-        if replace(regime, epochs=regime.epochs // 2) in by_regime:
-            continue  # the longer of two
+    for regime in regimes:
+        arms = by_regime.get(regime, {})
         longer = by_regime.get(replace(regime, epochs=2 * regime.epochs), {})
         adjusted = holm(np.array([row["p"] for row in arms.values()], dtype=float))
         for (arm, row), p_value in zip(arms.items(), adjusted, strict=True):

@@ -16,8 +16,11 @@ Budget = Literal["cores", "gpu"]
 
 OFA, CHEXNET, VISFORMER, AUTOFORMER = NAMES[1:]
 
-FIT = Regime(train_count=2_000, difficulty="easy", epochs=24)
-"""The regime in which the arms are compared on two cores."""
+FIT = Regime(train_count=2_000, difficulty="easy", epochs=48)
+"""The regime in which the arms are compared on two cores; its length is the student's plateau."""
+
+SCREENED = replace(FIT, epochs=24)
+"""The regime of the screening, half as long, and of the teachers, who are at their plateau there."""
 
 _TEACHERS = {
     "none": (),
@@ -56,6 +59,8 @@ FINALISTS = ("labels", "bernoulli", "matching, mixup")
 """Arms with all seeds and two lengths, chosen on the validation AUROC of the screening."""
 
 FINALIST_SEEDS = 5
+FINALIST_REGIMES = (FIT, Regime(train_count=5_000), Regime(train_count=20_000, epochs=12))
+"""The regimes of the finalists; on two cores the first alone."""
 
 
 def map_of_regimes(budget: Budget) -> list[Run]:
@@ -63,7 +68,7 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
     A network is at its plateau where twice the epochs raise its validation AUROC by less than 0.003.
     """
-    regimes = [FIT, Regime(train_count=5_000), Regime(train_count=1_000, epochs=40)]
+    regimes = [SCREENED, FIT, Regime(train_count=5_000), Regime(train_count=1_000, epochs=40)]
     networks = (CHEXNET, STUDENT)
     if budget == "gpu":
         networks = (*NAMES[1:], STUDENT)
@@ -73,18 +78,20 @@ def map_of_regimes(budget: Budget) -> list[Run]:
             for size in (64, 96, 128)
             for noise in (0.08, 0.0)
         ]
-    return [
+    planned = [
         Run(replace(regime, epochs=length * regime.epochs), network)
         for regime in dict.fromkeys(regimes)
         for length in (1, 2)
         for network in networks
+        if budget == "gpu" or regime != FIT or network == STUDENT
     ]
+    return list(dict.fromkeys(planned))
 
 
 def screening(budget: Budget) -> list[Run]:
-    """Return every arm with two seeds, at the plateau's length."""
+    """Return every arm with two seeds, at half of the plateau's length."""
     names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
-    return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], FIT, seed)]
+    return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed)]
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
@@ -92,12 +99,9 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
 
     On a GPU they are trained in larger regimes too.
     """
-    regimes = [FIT]
-    if budget == "gpu":
-        regimes += [Regime(train_count=5_000), Regime(train_count=20_000, epochs=12)]
     return [
         run
-        for regime in regimes
+        for regime in FINALIST_REGIMES[: None if budget == "gpu" else 1]
         for seed in range(FINALIST_SEEDS)
         for name in FINALISTS
         for run in _runs(BY_NAME[name], regime, seed, length)
@@ -115,14 +119,15 @@ STAGES: dict[str, Callable[[Budget], list[Run]]] = {
 def _runs(arm: Arm, regime: Regime, seed: int, length: int = 1) -> list[Run]:
     """Return the run of an arm. A sharper teacher comes with a control on radiographs drawn for it.
 
-    A teacher is trained once, with seed 0 and for the plateau's length, on the list that its students have.
+    A teacher is trained once, with seed 0 and to its plateau, on the list that its students have.
     """
     longer = replace(regime, epochs=length * regime.epochs)
+    taught_in = SCREENED if regime == FIT else regime
     if arm.teaching != "sharper":
-        teachers = tuple(Run(regime, network) for network in _TEACHERS[arm.teaching])
+        teachers = tuple(Run(taught_in, network) for network in _TEACHERS[arm.teaching])
         return [Run(longer, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
     size = 2 * regime.image_size
     drawn = replace(longer, drawn_for=size)
-    teachers = (Run(replace(regime, image_size=size), CHEXNET),)
+    teachers = (Run(replace(taught_in, image_size=size), CHEXNET),)
     flags = {**arm.flags, "sharper-teacher": None}
     return [Run(drawn, STUDENT, "labels", seed), Run(drawn, STUDENT, arm.name, seed, teachers, flags)]
