@@ -1,4 +1,4 @@
-"""The figure of docs/distillation.md: validation AUROC by epoch, from the JSON files of the runs alone."""
+"""The figure of docs/distillation.md, from the JSON files alone: what the arms add, and curves of the best."""
 
 import json
 from collections import defaultdict
@@ -6,48 +6,98 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 
+from benchmarks.distillation.arms import BY_NAME
+from benchmarks.distillation.differences import FILE, TRUE
 from benchmarks.distillation.page import VALIDATION
+from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.stages import FINALISTS, FIT, SCREENED
 from cxr14.files import atomic_write
 from cxr14.settings import STUDENT
 
 
-def write(results: Path, path: Path) -> Path:
-    """Draw a panel for each regime: each arm's mean over seeds, and its teachers' best epoch as a line.
+def write(results: Path, path: Path, regimes: tuple[Regime, Regime] = (SCREENED, FIT)) -> Path:
+    """Draw what each arm adds to labels alone, and the curves of the finalists.
 
     Args:
-        results: folder of the JSON files.
+        results: folder of the JSON files, with the differences.
         path: the PNG file.
+        regimes: of the screening and of the finalists.
 
     Returns:
         `path`.
     """
     runs = [json.loads(each.read_text()) for each in sorted(results.glob("*_s[0-9].json"))]
-    regimes = defaultdict(lambda: defaultdict(list))
-    for run in runs:
-        if run["network"] == STUDENT:
-            regimes[json.dumps(run["regime"])][run["arm"]].append(run)
-    figure, panels = plt.subplots(1, len(regimes), figsize=(5 * len(regimes), 4), squeeze=False)
-    for axes, (regime, arms) in zip(panels[0], sorted(regimes.items()), strict=True):
-        teachers = {name for arm in arms.values() for run in arm for name in run["teachers"]}
-        for run in (run for run in runs if run["run"] in teachers):
-            name = run["network"].partition("-")[2]
-            axes.axhline(run[VALIDATION]["mean AUROC"], color="0.6", linewidth=1)
-            axes.annotate(f"{name} itself", (1, run[VALIDATION]["mean AUROC"]), color="0.4", fontsize=8)
-        for arm, members in arms.items():
-            curves = np.array([run["validation AUROC by epoch"] for run in members])
-            style = "--" if arm.startswith(("labels", "control")) else "-"
-            axes.plot(
-                1 + np.arange(curves.shape[1]), curves.mean(axis=0), style, label=f"{arm} ({len(curves)})"
-            )
-        facts = json.loads(regime)
-        signs, count = facts.get("difficulty", "standard"), facts["train_count"]
-        axes.set_title(f"{signs} signs, {count:,} radiographs of {facts['image_size']} px", fontsize=9)
-        axes.set_xlabel("epoch")
-        axes.legend(fontsize=7, loc="lower right")
-    panels[0][0].set_ylabel("validation AUROC, SYNTHETIC (seeds)")
-    figure.tight_layout()
+    figure, panels = plt.subplots(1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained")
+    for axes, regime in zip(panels, regimes, strict=False):
+        _draw_gains(axes, json.loads((results / FILE).read_text()), runs, regime)
+    _draw_curves(panels[2], runs, regimes[1])
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)
     return path
+
+
+def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regime: Regime) -> None:
+    """Draw each arm's difference from labels alone with its interval, and the teachers' lead as lines."""
+    wanted = [
+        row
+        for row in rows
+        if Regime(**row["regime"]) == regime and row["than"] == "labels" and row["scored on"] == TRUE
+    ]
+    order = list(BY_NAME)
+    wanted.sort(key=lambda row: order.index(row["arm"]), reverse=True)
+    for height, row in enumerate(wanted):
+        colour = "0.5" if row["arm"].startswith(("labels", "control")) else "C0"
+        axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2)
+        axes.plot(row["difference"], height, "o", color=colour)
+    seeds = {len(row["seeds"]) for row in wanted}
+    axes.set_yticks(range(len(wanted)), [row["arm"] for row in wanted], fontsize=8)
+    axes.axvline(0, color="0.6", linewidth=1)
+    alone = _mean([run for run in runs if _is(run, regime, "labels")], TRUE)
+    for name, value in _teachers(runs, regime, TRUE).items():
+        axes.axvline(value - alone, color="C1", linestyle=":")
+        axes.annotate(
+            f" {name}", (value - alone, 1), xycoords=("data", "axes fraction"), va="top", fontsize=8
+        )
+    axes.set_title(f"{regime.epochs} epochs, seeds: {', '.join(map(str, sorted(seeds)))}", fontsize=10)
+    axes.set_xlabel("test AUROC minus labels alone\n(true labels, SYNTHETIC; 95 % intervals)", fontsize=9)
+
+
+def _draw_curves(axes: Axes, runs: list[dict], regime: Regime) -> None:
+    """Draw the validation AUROC by epoch of the finalists, means over seeds, and the teachers' best."""
+    for name, value in _teachers(runs, regime, VALIDATION).items():
+        axes.axhline(value, color="C1", linestyle=":")
+        axes.annotate(f"{name} at its best", (1, value), va="bottom", fontsize=8)
+    for arm in FINALISTS:
+        curves = [run["validation AUROC by epoch"] for run in runs if _is(run, regime, arm)]
+        if curves:
+            style = "--" if arm.startswith("labels") else "-"
+            epochs = 1 + np.arange(len(curves[0]))
+            axes.plot(epochs, np.mean(curves, axis=0), style, label=f"{arm} ({len(curves)})")
+    axes.set_title("finalists, mean over seeds", fontsize=10)
+    axes.set_xlabel("epoch", fontsize=9)
+    axes.set_ylabel("validation AUROC (noisy labels, SYNTHETIC)", fontsize=9)
+    if axes.lines:
+        axes.set_ylim(bottom=max(0.5, axes.get_ylim()[1] - 0.15))
+    axes.legend(fontsize=8, loc="lower right")
+
+
+def _is(run: dict, regime: Regime, arm: str) -> bool:
+    return run["network"] == STUDENT and run["arm"] == arm and Regime(**run["regime"]) == regime
+
+
+def _teachers(runs: list[dict], regime: Regime, name: str) -> dict[str, float]:
+    """Return the mean AUROC of each single teacher of the regime, by its network's name."""
+    taught = [run["teachers"] for run in runs if Regime(**run["regime"]) == regime]
+    alone = {teachers[0] for teachers in taught if len(teachers) == 1}
+    found = defaultdict(list)
+    for run in runs:
+        if run["run"] in alone and run["network"] != STUDENT:
+            found[run["network"].partition("-")[2]].append(run)
+    return {network: _mean(members, name) for network, members in found.items()}
+
+
+def _mean(runs: list[dict], name: str) -> float:
+    return float(np.mean([run[name]["mean AUROC"] for run in runs])) if runs else float("nan")
