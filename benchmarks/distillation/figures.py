@@ -1,4 +1,4 @@
-"""The figure of docs/distillation.md, from the JSON files alone: what the arms add, and curves of the best."""
+"""The figure of docs/distillation.md, from the JSON files alone: what each arm adds, and curves."""
 
 import json
 from collections import defaultdict
