@@ -17,8 +17,8 @@ class InputError(Exception):
 def exit_on_input_error() -> Iterator[None]:
     """Print an InputError as one line on stderr and exit with status 2.
 
-    Errors of the operating system and a lack of memory end in the same way, Ctrl-C with status 130. In
-    Python's development mode (``python -X dev``) they keep their traceback.
+    Errors of the operating system, a lack of memory and a missing package end in the same way, Ctrl-C with
+    status 130. In Python's development mode (``python -X dev``) they keep their traceback.
     """
     try:
         yield
@@ -54,6 +54,11 @@ def _message(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in text:
         return (
             "the memory is not large enough; a smaller batch, image size or number of processes needs less."
+        )
+    if isinstance(error, ModuleNotFoundError) and not str(error.name).startswith("cxr14"):
+        return (
+            f"the Python module {error.name} is missing in {sys.prefix}: run 'source setup.sh' in the "
+            "repository's folder first, and leave a script in the folder of its model.py."
         )
     if isinstance(error, OSError):
         reason = error.strerror or text or name

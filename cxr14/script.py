@@ -9,7 +9,6 @@ No torch is imported here, so ``--help`` and a wrong flag are answered at once.
 
 import dataclasses
 import io
-import os
 import re
 import types
 import typing
@@ -19,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+from cxr14 import processes
 from cxr14.console import robust_console
 from cxr14.errors import InputError, exit_on_input_error
 from cxr14.files import exclusive
@@ -79,7 +79,7 @@ def run(
     """
     with robust_console(), exit_on_input_error(), ExitStack() as locks:
         settings = read_settings(kind, script, argv)
-        if os.environ.get("RANK", "0") == "0":  # torchrun's processes write as one
+        if processes.is_main():  # those of torchrun write as one
             for name, path in output_files(settings):
                 lock = path.with_name(f".{path.name}.lock")
                 locks.enter_context(exclusive(lock, f"another run writes {name} = {path}"))
@@ -125,6 +125,12 @@ def read_settings(
     }
     description = str(script.get("__doc__") or "")
     settings = _parse(kind, kind(**values), argv, description)
+    for entry in fields.values():
+        value = getattr(settings, entry.name)
+        if isinstance(value, Path):  # a shell leaves the ~ of --flag=~/x as it is
+            setattr(settings, entry.name, _at_home(value))
+        elif isinstance(value, tuple):
+            setattr(settings, entry.name, tuple(_at_home(v) if isinstance(v, Path) else v for v in value))
     settings.folder = folder
     check_ranges(settings)
     check_paths(settings)
@@ -198,7 +204,7 @@ def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
     from typeguard import TypeCheckError, check_type  # slow to import; Ctrl-C is handled by now
 
     if isinstance(value, str) and _accepts(hint, Path) and value not in _words(hint):
-        return (folder / value).resolve()
+        return (folder / _at_home(Path(value))).resolve()
     if isinstance(value, list | tuple) and typing.get_origin(hint) is tuple:
         return tuple(_check_type(name, member, typing.get_args(hint)[0], folder) for member in value)
     if type(value) is int and _accepts(hint, float):
@@ -212,6 +218,16 @@ def _check_type(name: str, value: object, hint: object, folder: Path) -> object:
     if wrong:
         raise InputError(f"{name} = {value!r} is of the wrong type; {_type_name(hint)} is expected.")
     return value
+
+
+def _at_home(path: Path) -> Path:
+    """Return a path with the home folder in place of a ~ at its beginning; ~name is a name like others."""
+    if path.parts[:1] != ("~",):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise InputError(f"{path} begins with ~, but the home folder is not known; write it out.") from None
 
 
 def _ranges(hint: object) -> list[Range]:

@@ -24,6 +24,7 @@ _BESIDE_THE_WINGS = (
     "deployment_settings",
     "script",
     "path_checks",
+    "processes",
     "errors",
     "console",
     "files",

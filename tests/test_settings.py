@@ -33,6 +33,14 @@ def test_constant_path_is_relative_to_the_script_and_flag_path_to_the_working_fo
     assert read(argv=["--data-dir", "mine"]).data_dir == Path("mine")
 
 
+def test_home_folder_is_known_in_constants_and_flags(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/someone")
+    home = Path("/home/someone")
+    assert read({"INIT_CHECKPOINT": "~/start.pth"}).init_checkpoint == home / "start.pth"
+    assert read(argv=["--init-checkpoint=~/start.pth"]).init_checkpoint == home / "start.pth"
+    assert read(argv=["--init-checkpoint=~start.pth"]).init_checkpoint == Path("~start.pth")
+
+
 def test_constant_path_that_may_be_none():
     assert read({"INIT_CHECKPOINT": "../start.pth"}).init_checkpoint == Path("/somewhere/start.pth")
     assert read({"INIT_CHECKPOINT": None}).init_checkpoint is None

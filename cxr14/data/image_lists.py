@@ -194,6 +194,12 @@ def _check_repeats(image_list: ImageList) -> None:
 
 def _labels_of(columns: list[str], path: Path, number: int) -> list[int]:
     values = columns[1:]
+    separator = next((mark for mark in ";," if mark in columns[0]), None)
+    if separator:
+        raise InputError(
+            f"line {number} of {path} separates its columns by {separator!r}, as spreadsheets do; save the "
+            "list with blanks or tabs between name and labels."
+        )
     if not values:
         raise InputError(
             f"line {number} of {path} holds a name without labels, as NIH's own lists do; "

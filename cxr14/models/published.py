@@ -66,7 +66,10 @@ def state_dict_of(content: object, origin: str) -> Tensors:
             content = content[wrapping]
     is_mapping = isinstance(content, Mapping) and bool(content)
     if not is_mapping or not all(isinstance(k, str) and torch.is_tensor(v) for k, v in content.items()):
-        raise InputError(f"{origin} holds no state dict; a mapping from names to tensors is expected.")
+        raise InputError(
+            f"{origin} holds no state dict; a mapping from names to tensors is expected, such as model1.pth; "
+            "a snapshot, model1.last.pth, is for --resume alone."
+        )
     return dict(content)
 
 

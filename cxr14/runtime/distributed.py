@@ -1,7 +1,6 @@
 """Distributed training: rank, world size, device, gather."""
 
 import gc
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
+from cxr14 import processes
 from cxr14.errors import InputError
 from cxr14.runtime import devices, rendezvous
 
@@ -67,18 +67,19 @@ def process_group(device_name: str, seconds: float = rendezvous.SECONDS) -> Iter
         seconds: how long the processes wait for one another.
 
     Raises:
-        InputError: not all processes come in time, or one of them ends before the others.
+        InputError: the environment names no place for this process (`processes.place`), not all processes
+            come in time, or one of them ends before the others.
     """
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size == 1:
+    place = processes.place()
+    if place.world_size == 1:
         yield ProcessGroup(devices.choose(device_name))
         return
     rendezvous.end_with_torchrun()
     device = devices.choose(device_name)
     if device.type == "cuda":
-        device = devices.choose(f"cuda:{os.environ['LOCAL_RANK']}")
-    rendezvous.use_store(rendezvous.meet(seconds), device)
-    group = ProcessGroup(device, distributed.get_rank(), world_size)
+        device = devices.choose(f"cuda:{processes.local_rank()}")
+    rendezvous.use_store(rendezvous.meet(place, seconds), place, device)
+    group = ProcessGroup(device, place.rank, place.world_size)
     if group.is_main and (warning := rendezvous.share_of_store_warning()):
         print(warning, file=sys.stderr)
     try:

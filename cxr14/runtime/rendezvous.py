@@ -12,6 +12,7 @@ from torch import distributed
 from torch.distributed import PrefixStore, Store
 
 from cxr14.errors import InputError
+from cxr14.processes import Place
 
 SECONDS = 600.0
 """How long processes wait for one another at the start of a training."""
@@ -41,31 +42,28 @@ def is_under_torchrun() -> bool:
     return "TORCHELASTIC_RUN_ID" in os.environ
 
 
-def meet(seconds: float = SECONDS) -> Store:
+def meet(place: Place, seconds: float = SECONDS) -> Store:
     """Wait until all processes of the training have been started, and return the store that they share.
 
-    RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT are those that torchrun sets, or a Slurm script.
-
     Args:
+        place: of this process; torch reads the same environment variables again.
         seconds: time limit.
 
     Raises:
         InputError: the first process does not answer, or some process has not come in time.
     """
-    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    address = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
     end = time.monotonic() + seconds
     try:
         store, _, _ = next(distributed.rendezvous("env://", timeout=timedelta(seconds=seconds)))
         store = PrefixStore(_prefix(), store)
         arrived = store.add("arrived", 1)
-        while arrived < world_size:
+        while arrived < place.world_size:
             if time.monotonic() > end:
-                raise InputError(_incomplete_message(rank, world_size, address, seconds, arrived))
+                raise InputError(_incomplete_message(place, seconds, arrived))
             time.sleep(_POLL_SECONDS)
             arrived = store.add("arrived", 0)
     except RuntimeError:  # DistStoreError and DistNetworkError
-        raise InputError(_incomplete_message(rank, world_size, address, seconds)) from None
+        raise InputError(_incomplete_message(place, seconds)) from None
     return store
 
 
@@ -103,20 +101,17 @@ def _prefix() -> str:
     return f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}" if one_machine else "attempt"
 
 
-def _incomplete_message(
-    rank: int, world_size: int, address: str, seconds: float, arrived: int | None = None
-) -> str:
-    found = f"only {arrived} of {world_size} processes" if arrived else f"not all {world_size} processes"
+def _incomplete_message(place: Place, seconds: float, arrived: int | None = None) -> str:
+    found = f"only {arrived}" if arrived else "not all"
     return (
-        f"process {rank} on {socket.gethostname()} has waited {seconds:.0f} s, and {found} have met at "
-        f"{address}: start as many on every machine as WORLD_SIZE or --nnodes says, and let them reach that "
-        "address and port."
+        f"process {place.rank} on {socket.gethostname()} has waited {seconds:.0f} s, and {found} of "
+        f"{place.world_size} processes have met at {place.address}: start as many on every machine as "
+        "WORLD_SIZE or --nnodes says, and let them reach that address and port."
     )
 
 
-def use_store(store: Store, device: torch.device) -> None:
+def use_store(store: Store, place: Place, device: torch.device) -> None:
     """Initialise torch's process group over a store: NCCL between CUDA devices, gloo elsewhere."""
-    rank, world_size = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
     store.set_timeout(timedelta(seconds=SECONDS))
     backend = {"backend": "nccl", "device_id": device} if device.type == "cuda" else {"backend": "gloo"}
-    distributed.init_process_group(**backend, store=store, rank=rank, world_size=world_size)
+    distributed.init_process_group(**backend, store=store, rank=place.rank, world_size=place.world_size)

@@ -83,6 +83,7 @@ def test_a_terminal_without_unicode_shows_other_characters(encoding, tmp_path):
         ("open('nowhere/x')", 2, "error: nowhere/x: No such file or directory."),
         ("os.mkdir('small.py')", 2, "error: small.py: File exists."),
         ("raise OSError(28, 'No space left on device')", 2, "error: No space left on device."),
+        ("import nowhere", 2, "error: the Python module nowhere is missing in "),
         ("raise MemoryError", 2, "error: the memory is not large enough"),
         ("bytearray(1 << 60)", 2, "error: the memory is not large enough"),
         ("os.kill(os.getpid(), signal.SIGINT); time.sleep(9)", 130, "stopped."),
@@ -104,6 +105,12 @@ def test_a_fault_of_the_program_keeps_its_traceback(tmp_path):
     done = start(tmp_path, "1 / 0")
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_a_missing_module_of_the_package_keeps_its_traceback(tmp_path):
+    done = start(tmp_path, "import cxr14.nowhere")
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr
 
 
 def test_development_mode_keeps_the_traceback_of_an_os_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from cxr14 import processes
 from tests.hostile.harness import FLAGS, Row, check_row
 from tests.hostile.tables import both, dangling_link_instead, flags, folder_instead, pipe_instead, write
 
@@ -119,3 +120,30 @@ ROWS = [
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_flag(row, world, tmp_path, monkeypatch, capsys):
     check_row(row, world, tmp_path, monkeypatch, capsys)
+
+
+_SEVERAL = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29999"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("WORLD_SIZE", value) for value in ("two", "0", "-1", "")),
+        *(("RANK", value) for value in (None, "", "2", "-1", "1.0", "\u0661")),
+        ("MASTER_ADDR", None),
+        *(("MASTER_PORT", value) for value in (None, "http", "65536")),
+    ],
+)
+def test_an_environment_of_no_place_among_processes(name, value, world, tmp_path, monkeypatch, capsys):
+    for each, usual in _SEVERAL.items():
+        monkeypatch.setenv(each, usual)
+    monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    row = Row("test", f"{name} {value}", flags(), name)
+    check_row(row, world, tmp_path, monkeypatch, capsys)
+
+
+def test_a_rank_without_other_processes_does_not_open_the_lock(monkeypatch):
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    assert processes.is_main()
+    assert processes.place() == processes.Place(rank=0, world_size=1)

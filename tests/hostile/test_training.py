@@ -55,6 +55,15 @@ LISTS = [
         edit(TRAIN, lambda text: "\n".join(line.split()[0] for line in text.splitlines())),
         "without labels",
     ),
+    *(
+        Row(
+            "train",
+            f"list with columns between {mark}",
+            edit(TRAIN, lambda text, mark=mark: text.replace(" ", mark)),
+            f"separates its columns by '{mark}'",
+        )
+        for mark in ";,"
+    ),
     Row("train", "13 labels", edit(TRAIN, lambda text: text.replace(" 0\n", "\n", 1)), "13 labels"),
     Row("train", "a label of 2", edit(TRAIN, lambda text: text.replace(" 1 ", " 2 ", 1)), "label '2'"),
     Row("train", "a label that is no number", edit(TRAIN, lambda t: t.replace(" 1 ", " yes ", 1)), "'yes'"),

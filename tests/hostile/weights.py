@@ -109,6 +109,7 @@ WRONG_FILES = [
     ("a list", _write(lambda: pickled([1, 2])), "no state dict"),
     ("a number", _write(lambda: pickled(3)), "no state dict"),
     ("an empty state dict", _write(lambda: pickled({})), "no state dict"),
+    ("a snapshot", _write(lambda: pickled({"progress": {}, "train_step": {}})), "is for --resume alone"),
     ("a bomb", _write(zip_bomb), "compressed"),
     *_CODE,
 ]

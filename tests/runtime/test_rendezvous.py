@@ -6,6 +6,7 @@ import socket
 import pytest
 import torch
 
+from cxr14 import processes
 from cxr14.errors import InputError
 from cxr14.runtime import agreement, rendezvous
 from cxr14.runtime.distributed import ProcessGroup
@@ -34,7 +35,7 @@ def environment(monkeypatch):
 def test_process_that_waits_in_vain_raises_input_error(rank, environment):
     values = environment(rank)
     with pytest.raises(InputError) as raised:
-        rendezvous.meet(seconds=1)
+        rendezvous.meet(processes.place(), seconds=1)
     message = str(raised.value)
     assert f"process {rank} on {socket.gethostname()} has waited 1 s" in message
     assert f"127.0.0.1:{values['MASTER_PORT']}" in message
