@@ -36,6 +36,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("matching", _matching()),
     Arm("matching, T 2", _matching(temperature=2.0)),
     Arm("matching, T 4", _matching(temperature=4.0)),
+    Arm("matching, T 8", _matching(temperature=8.0)),
     Arm("matching, T 4, w 0", _matching(0.0, temperature=4.0)),
     Arm("matching, T 4, light mixup", _matching(temperature=4.0, mixup=0.3)),
     Arm("matching, T 4, correlation", _matching(temperature=4.0, correlation_weight=1.0)),

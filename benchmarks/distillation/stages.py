@@ -40,6 +40,7 @@ _ON_CORES = (
     "matching",
     "matching, T 2",
     "matching, T 4",
+    "matching, T 8",
     "matching, T 4, w 0",
     "matching, T 4, light mixup",
     "matching, T 4, correlation",
