@@ -179,6 +179,25 @@ def read_text(path: Path, what: str, hint: str = "") -> str:
     return text
 
 
+def find_files(folder: Path, name: str) -> list[Path]:
+    """Return the files of one name below a folder, sorted; those of links to folders are not looked at.
+
+    Raises:
+        InputError: a folder below cannot be read, so that files would be left out without a word.
+    """
+    found = [Path(place, name) for place, _, names in os.walk(folder, onerror=refuse_folder) if name in names]
+    return sorted(path for path in found if path.exists())
+
+
+def refuse_folder(error: OSError) -> None:
+    """Raise an InputError for a folder that `os.walk` cannot read; its argument ``onerror``."""
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):
+        raise InputError(
+            f"the folder {error.filename} cannot be read ({error.strerror}): give yourself the permission to "
+            "read it, or move it elsewhere."
+        ) from None
+
+
 def fingerprint(path: Path) -> str:
     """Return the SHA-256 of a file's content, in hexadecimal digits."""
     with path.open("rb") as file:

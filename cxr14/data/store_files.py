@@ -84,6 +84,8 @@ def open_pixels(path: Path, remedy: str) -> np.memmap:
         pixels = np.lib.format.open_memmap(path, mode="r")
     except FileNotFoundError:
         raise InputError(f"{path} is missing: {remedy}.") from None
+    except PermissionError as error:  # nothing is damaged
+        raise InputError(f"{path} cannot be read ({error.strerror}).") from None
     except Exception as error:  # damaged headers make numpy's parser raise many kinds of errors
         raise InputError(f"{path} is damaged ({error}): {remedy}.") from None
     shape_is_right = pixels.ndim == 3 and pixels.shape[1] == pixels.shape[2]

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
+from cxr14 import processes
 from cxr14.data import provenance
 from cxr14.data.image_lists import ImageList, read_list, require_disjoint
 from cxr14.data.images import open_images
@@ -26,6 +28,7 @@ from cxr14.evaluation.results import (
     metrics_table,
     read_metrics,
 )
+from cxr14.files import exclusive
 from cxr14.models import checkpoint, profile, zoo
 from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
@@ -87,7 +90,15 @@ def _run(
 ) -> None:
     calibration.require_rule(settings.threshold_rule, settings.target_sensitivity)
     use_threads(settings.threads)
-    with process_group(settings.device) as group:
+    with ExitStack() as stack:
+        if processes.is_main():
+            stack.enter_context(
+                exclusive(
+                    settings.results_dir / ".test.lock",
+                    f"another run writes RESULTS_DIR = {settings.results_dir}",
+                )
+            )
+        group = stack.enter_context(process_group(settings.device))
         subject = _read(build_model, settings, network, teacher)
         saved = None if settings.retest else _find_results(subject, settings)
         # The main process decides: another one could look while results are being written.

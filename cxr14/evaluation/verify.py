@@ -17,6 +17,7 @@ from cxr14.errors import InputError
 from cxr14.evaluation import inference, metrics
 from cxr14.evaluation.predictions import PREDICTIONS_FILE, TEST, VALIDATION, Predictions
 from cxr14.evaluation.results import METRICS_FILE, Results, find_contradictions, read_metrics
+from cxr14.files import find_files
 from cxr14.models import checkpoint, profile
 from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import devices
@@ -87,7 +88,7 @@ def find_results(results_dir: Path, ckpt_path: Path, lists: dict[str, ImageList]
         InputError: there are no results, a file is missing or damaged, the results are for other lists, or a
             checkpoint is not found.
     """
-    paths = sorted(results_dir.rglob(PREDICTIONS_FILE.format(split=TEST)))
+    paths = find_files(results_dir, PREDICTIONS_FILE.format(split=TEST))
     if not paths:
         raise InputError(f"there are no predictions below {results_dir}; run a stage's test script first.")
     loaded = []

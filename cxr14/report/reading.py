@@ -17,6 +17,7 @@ from cxr14.evaluation.predictions import (
     Predictions,
     require_same_radiographs,
 )
+from cxr14.files import find_files
 from cxr14.report import arms
 from cxr14.report.conditions import Trainings, compare
 from cxr14.report.runs import Arm, Run, Section
@@ -52,7 +53,7 @@ def read_sections(results_dir: Path) -> list[Section]:
     Raises:
         InputError: there are no predictions, or a file is damaged or lacks what the report needs.
     """
-    paths = sorted(results_dir.rglob(PREDICTIONS_FILE.format(split=TEST)))
+    paths = find_files(results_dir, PREDICTIONS_FILE.format(split=TEST))
     if not paths:
         raise InputError(f"there are no predictions below {results_dir}; run a stage's test-model.py first.")
     by_list: dict[str, list[tuple[Run, str]]] = {}

@@ -16,6 +16,7 @@ from cxr14.data.dicom import MOST_BYTES
 from cxr14.data.prepare.contents import Payload, ZipMember, checksum, content_of, damaged_error, read_member
 from cxr14.data.radiograph_files import SUFFIXES
 from cxr14.errors import InputError
+from cxr14.files import refuse_folder
 
 _ARCHIVE_SUFFIXES = (".zip", ".tar.gz", ".tgz", ".tar")
 _CHUNK = 1 << 16  # fits the processor's cache: 750 MB/s, with chunks of 1 MB 340
@@ -217,7 +218,7 @@ def find_sources(source: Path, side: int) -> list[Source]:
 
 def _walk(source: Path) -> Iterator[tuple[str, str]]:
     visited = set()
-    for folder, subfolders, names in os.walk(source, followlinks=True):
+    for folder, subfolders, names in os.walk(source, onerror=refuse_folder, followlinks=True):
         real = Path(folder).resolve()
         subfolders[:] = [] if real in visited else sorted(name for name in subfolders if name[0] != ".")
         if real not in visited:

@@ -5,6 +5,7 @@ from pathlib import Path
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
 from cxr14.evaluation.predictions import PREDICTIONS_FILE, VALIDATION, Predictions
+from cxr14.files import find_files
 from cxr14.models import checkpoint
 from cxr14.settings import PREVIOUS_SNAPSHOT, SNAPSHOT
 
@@ -32,7 +33,7 @@ def choose_checkpoint(path: Path, results_dir: Path | None) -> Path:
             "one checkpoint with CKPT_PATH."
         )
     tested = {}
-    for file in sorted(results_dir.rglob(PREDICTIONS_FILE.format(split=VALIDATION))):
+    for file in find_files(results_dir, PREDICTIONS_FILE.format(split=VALIDATION)):
         predictions = Predictions.load(file)
         tested[predictions.weights_hash] = predictions
     found = {

@@ -8,6 +8,7 @@ from scipy.special import expit, logit
 from cxr14.deployment.card import Finding
 from cxr14.errors import InputError
 from cxr14.evaluation.operating_points import OPERATING_POINTS_FILE, OperatingPoints
+from cxr14.files import find_files
 from cxr14.findings import FINDINGS
 
 
@@ -21,7 +22,7 @@ def load_operating_points(results_dir: Path, weights_hash: str) -> OperatingPoin
     Raises:
         InputError: there are none, or all belong to other weights.
     """
-    paths = sorted(results_dir.rglob(OPERATING_POINTS_FILE)) or [results_dir / OPERATING_POINTS_FILE]
+    paths = find_files(results_dir, OPERATING_POINTS_FILE) or [results_dir / OPERATING_POINTS_FILE]
     for path in paths:
         points = OperatingPoints.load(path)
         if points.weights_hash == weights_hash:

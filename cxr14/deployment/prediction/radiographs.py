@@ -1,7 +1,7 @@
 """Files and folders of radiographs as the pixels of a model."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +35,17 @@ def find_radiographs(inputs: Iterable[Path]) -> Iterator[Path | LeftOut]:
     """Yield each file once, those of folders in the order of their names.
 
     In a folder, of any depth, files with the suffix of a picture count, and DICOM files without one. A path
-    that does not exist, a folder without radiographs and a file given twice are yielded as left out.
+    that does not exist, a folder without radiographs or that cannot be read, and a file given twice are
+    yielded as left out.
     """
     seen: set[Path] = set()
     for given in inputs:
         if given.is_dir():
-            files = list(_files_in(given))
-            if not files:
+            locked: list[OSError] = []
+            files = list(_files_in(given, locked.append))
+            for error in locked:
+                yield LeftOut(Path(error.filename), f"the folder cannot be read ({error.strerror})")
+            if not files and not locked:
                 yield LeftOut(given, NO_RADIOGRAPH)
         else:
             files = [given]
@@ -72,8 +76,8 @@ def prepare_gray(gray: np.ndarray, preprocessing: Preprocessing) -> np.ndarray:
     return square[part, part]
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
+def _files_in(folder: Path, report: Callable[[OSError], None]) -> Iterator[Path]:
+    for place, folders, names in os.walk(folder, onerror=report):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(place, name)
