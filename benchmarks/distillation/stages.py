@@ -34,7 +34,7 @@ _TEACHERS = {
 _ON_CORES = (
     "labels",
     "labels, smoothed",
-    "labels, mixup",
+    "labels, light mixup",
     "study",
     "bernoulli",
     "matching",
@@ -42,21 +42,19 @@ _ON_CORES = (
     "matching, T 4",
     "matching, T 8",
     "matching, T 4, w 0",
+    "matching, T 4, w 0.5",
     "matching, T 4, light mixup",
     "matching, T 4, correlation",
-    "matching, mixup",
-    "matching, mixup, w 0",
-    "matching, mixup, T 2",
-    "matching, mixup, correlation",
-    "matching, mixup, two teachers",
-    "matching, mixup, two by finding",
+    "matching, T 4, rank",
+    "matching, T 4, two teachers",
+    "matching, T 4, two by finding",
     "control: itself",
     "control: permuted",
     "control: doubled",
 )
 """Arms of the screening on two cores; a GPU has all of them."""
 
-FINALISTS = ("labels", "bernoulli", "matching, mixup")
+FINALISTS = ("labels", "bernoulli", "matching, T 4")
 """Arms with all seeds and two lengths, chosen on the validation AUROC of the screening."""
 
 FINALIST_SEEDS = 5
