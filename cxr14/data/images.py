@@ -7,12 +7,15 @@ give the same batches; the store gives them without decoding anything.
 
 import io
 import os
+import warnings
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from cxr14.data.store_files import STORE_INDEX, STORE_PIXELS, STORE_WORKING, open_store
 from cxr14.errors import InputError
@@ -46,17 +49,31 @@ def decode(source: Path | bytes) -> np.ndarray:
     Raises:
         InputError: it is missing, truncated, no PNG or JPEG file, larger than `MOST_PIXELS`, or animated.
     """
-    return decode_with_mode(source)[0]
+    return decode_picture(source).gray
 
 
-def decode_with_mode(source: Path | bytes) -> tuple[np.ndarray, str]:
-    """Decode as `decode` does, and also return Pillow's name of the pixel format, "L" for 8-bit gray."""
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A decoded image file."""
+
+    gray: np.ndarray
+    """(H, W) uint8, as stored."""
+    mode: str
+    """Pillow's name of the pixel format, "L" for 8-bit gray."""
+    is_turned: bool
+    """Whether its EXIF orientation asks viewers to turn or mirror it."""
+
+
+def decode_picture(source: Path | bytes) -> Picture:
+    """Decode as `decode` does, and also return what the file says of itself."""
     try:
         with _open_image(source) as image:
             mode = image.mode
             if mode.startswith(("I", "F")):
-                return _eight_bits(np.asarray(image)), mode
-            return np.asarray(image if mode == "L" else image.convert("L")), mode
+                gray = _eight_bits(np.asarray(image))
+            else:
+                gray = np.asarray(image if mode == "L" else image.convert("L"))
+            return Picture(gray, mode, _is_turned(image))
     except FileNotFoundError:
         raise InputError(f"there is no radiograph {source}; {_GET_IMAGES}.") from None
     except Exception as error:  # a damaged file makes Pillow raise OSError, SyntaxError, struct.error …
@@ -74,6 +91,15 @@ def has_colour(source: Path | bytes) -> bool:
     with _open_image(source) as image:
         pixels = np.asarray(image.convert("RGB").reduce(max(min(image.size) // 64, 1)), dtype=int)
     return bool((pixels.max(axis=2) - pixels.min(axis=2)).mean() > _LEAST_COLOUR)
+
+
+def _is_turned(image: Image.Image) -> bool:
+    exif = Image.Exif()
+    # Damaged metadata make Pillow warn, or raise SyntaxError, struct.error …
+    with suppress(Exception), warnings.catch_warnings(action="ignore"):
+        exif.load(image.info.get("exif", b""))  # of a PNG file known once it is decoded
+        return exif.get(ExifTags.Base.Orientation) in range(2, 9)  # 1 is upright, more are not defined
+    return False
 
 
 def _reason(error: Exception, source: Path | bytes) -> str:
@@ -99,7 +125,10 @@ class _RefusedPicture(ValueError):
 def _open_image(source: Path | bytes) -> Image.Image:
     # Only the formats of SUFFIXES: the others would be more code for a hostile file to reach. Nothing is
     # decoded before the size is known.
-    image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "JPEG"))
+    with warnings.catch_warnings(action="ignore"):  # of damaged metadata
+        image = Image.open(
+            io.BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "JPEG")
+        )
     if image.width * image.height > MOST_PIXELS:
         image.close()
         raise _RefusedPicture(_TOO_MANY_PIXELS)

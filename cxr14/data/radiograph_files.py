@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cxr14.data import dicom, images
-from cxr14.data.images import decode_with_mode, has_colour
+from cxr14.data.images import decode_picture, has_colour
 from cxr14.errors import InputError
 
 SUFFIXES = images.SUFFIXES | dicom.SUFFIXES
@@ -16,6 +16,7 @@ DICOM_MODE = "DICOM"
 
 _GRAY_MODES = ("1", "L", "LA", "I", "F")
 _COLOUR = "this is a colour picture, and a radiograph is gray"
+TURNED = "its EXIF data say that it is stored turned or mirrored; it was read as stored"
 _CONSTANT = "it has one gray value throughout"
 
 
@@ -44,12 +45,14 @@ def read_radiograph(source: Path | bytes) -> Radiograph:
         gray, found = dicom.read_dicom(source)
         return Radiograph(gray, DICOM_MODE, (*found, *_constant(gray)))
     try:
-        gray, mode = decode_with_mode(source)
+        picture = decode_picture(source)
     except InputError as error:
         name = "the bytes given" if isinstance(source, bytes) else source
         raise InputError(str(error).removeprefix(f"{name} ")) from None
-    colour = (_COLOUR,) if not mode.startswith(_GRAY_MODES) and has_colour(source) else ()
-    return Radiograph(gray, mode, (*colour, *_constant(gray)))
+    is_gray = picture.mode.startswith(_GRAY_MODES)
+    colour = (_COLOUR,) if not is_gray and has_colour(source) else ()
+    turned = (TURNED,) if picture.is_turned else ()
+    return Radiograph(picture.gray, picture.mode, (*colour, *turned, *_constant(picture.gray)))
 
 
 def _constant(gray: np.ndarray) -> tuple[str, ...]:

@@ -175,7 +175,7 @@ def test_bytes_and_file_decode_alike(tmp_path):
     content = png(3, mode="RGBA")
     (tmp_path / "x.png").write_bytes(content)
     np.testing.assert_array_equal(images.decode(tmp_path / "x.png"), images.decode(content))
-    assert images.decode_with_mode(content)[1] == "RGBA"
+    assert images.decode_picture(content).mode == "RGBA"
 
 
 def test_named_pipes_and_folders_are_no_radiographs(tmp_path):

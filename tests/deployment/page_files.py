@@ -49,7 +49,24 @@ def write_pictures(folder):
     Image.fromarray(rgb).save(folder / "full-colour.jpg", quality=95, subsampling=0)
     turned = Image.Exif()
     turned[274] = 6  # a quarter turn, which Pillow does not carry out
-    Image.fromarray(gray).save(folder / "turned.jpg", exif=turned, quality=95)
+    upright = Image.Exif()
+    upright[274] = 1
+    big_endian = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x03\0\0\0\0\0\0"
+    for kind, exif in {
+        "turned": turned,
+        "upright": upright,
+        "big-endian": big_endian,
+        "cut-exif": big_endian[:20],
+    }.items():
+        Image.fromarray(gray).save(folder / f"{kind}.jpg", exif=exif, quality=95)
+        Image.fromarray(gray).save(folder / f"{kind}.png", exif=exif)
+    Image.fromarray(rgb).save(folder / "turned-colour.jpg", exif=turned, quality=95)
+    Image.fromarray(deep).save(folder / "turned16.png", exif=turned)
+    late = compressed(gray, "PNG", exif=turned)  # the chunk may also follow the picture
+    start = late.index(b"eXIf") - 4
+    end = start + 12 + int.from_bytes(late[start : start + 4])
+    last = late.index(b"IEND") - 4
+    (folder / "late.png").write_bytes(late[:start] + late[end:last] + late[start:end] + late[last:])
 
 
 def png_file(width, height, bits, rows, interlaced=False):

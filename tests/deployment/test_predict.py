@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import zlib
 
 import numpy as np
@@ -15,7 +16,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from cxr14.data.radiograph_files import read_radiograph
+from cxr14.data.radiograph_files import TURNED, read_radiograph
 from cxr14.deployment.card import CARD_FILE, read_card
 from cxr14.deployment.prediction.drawing import save_overlay
 from cxr14.deployment.prediction.model import load_model
@@ -192,6 +193,23 @@ def test_colour_and_empty_pictures_are_warned_of(tmp_path):
         assert read_radiograph(tmp_path / name).warnings == (), name
     assert "colour" in read_radiograph(tmp_path / "photograph.jpg").warnings[0]
     assert "one gray value" in read_radiograph(tmp_path / "black.png").warnings[0]
+
+
+def test_pictures_stored_turned_are_read_as_stored_and_warned_of(tmp_path):
+    pytest.importorskip("pydicom")
+    from tests.deployment.page_files import write_pictures
+
+    write_pictures(tmp_path)
+    with warnings.catch_warnings(record=True) as of_pillow:  # about damaged metadata
+        warnings.simplefilter("always")
+        said = {path.name for path in tmp_path.iterdir() if TURNED in read_radiograph(path).warnings}
+    assert not of_pillow
+    assert said == {
+        *("turned.jpg", "turned.png", "big-endian.jpg", "big-endian.png"),
+        *("turned-colour.jpg", "turned16.png", "late.png"),
+    }
+    turned, upright = (read_radiograph(tmp_path / name).gray for name in ("turned.jpg", "upright.jpg"))
+    np.testing.assert_array_equal(turned, upright)
 
 
 def test_each_file_is_found_once(tmp_path):

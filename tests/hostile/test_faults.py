@@ -26,6 +26,7 @@ from cxr14.data.fetch import RemoteFile, fetch
 from cxr14.data.prepare import contents
 from cxr14.data.prepare.contents import ZipMember
 from cxr14.data.prepare.sources import find_sources
+from cxr14.deployment.prediction.radiographs import find_radiographs
 from cxr14.errors import InputError
 from cxr14.evaluation import predictions
 from cxr14.evaluation.predictions import Predictions
@@ -271,6 +272,31 @@ def test_what_may_not_be_read_is_named(script, locked, change, words, world, tmp
         assert "Traceback" not in said
     finally:
         path.chmod(0o700)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="permissions of root are taken away by capset")
+def test_predict_names_a_folder_that_may_not_be_read_and_reads_the_others(tmp_path):
+    for name in ("a/1.png", "locked/2.png", "z/3.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True)
+        (tmp_path / "in" / name).touch()
+    locked = tmp_path / "in" / "locked"
+    locked.chmod(0)
+
+    def run():
+        without_capabilities()
+        for found in find_radiographs([tmp_path / "in", locked]):
+            print(found if isinstance(found, Path) else f"{found.path}: {found.reason} {found.is_error}")
+
+    child = fork(run, tmp_path / "said")
+    try:
+        assert not wait(child)
+        said = (tmp_path / "said").read_text().splitlines()
+    finally:
+        locked.chmod(0o700)
+    reason = f"{locked}: the folder cannot be read (Permission denied) True"
+    assert sorted(said) == sorted(
+        [str(tmp_path / "in/a/1.png"), str(tmp_path / "in/z/3.png"), reason, reason]
+    )
 
 
 # --- kills ---

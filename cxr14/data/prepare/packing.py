@@ -23,7 +23,7 @@ from cxr14.data.images import resize
 from cxr14.data.prepare.contents import Payload, checksum, content_of
 from cxr14.data.prepare.sources import Source
 from cxr14.data.prepare.store import StoreWriter, finished_index, remove_unfinished
-from cxr14.data.radiograph_files import read_radiograph
+from cxr14.data.radiograph_files import TURNED, read_radiograph
 from cxr14.data.store_files import StoreEntry
 from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
@@ -186,6 +186,8 @@ def _reduced(task: _Task, side: int) -> tuple[np.ndarray, StoreEntry]:
         gray, mode = radiograph.gray, radiograph.mode
         if LATERAL_VIEW in radiograph.warnings:
             mode += ", lateral view"
+        if TURNED in radiograph.warnings:
+            mode += ", turned by its EXIF data"
     pixels = resize(gray, side)
     height, width = gray.shape
     state = "constant" if pixels.min() == pixels.max() else "ok"

@@ -65,7 +65,8 @@ def check_radiographs(index: Iterable[StoreEntry]) -> list[Problem]:
             found.append(Problem(entry.name, "constant", "one gray value throughout", True))
             continue
         if entry.mode != "L":
-            found.append(Problem(entry.name, "format", f"{entry.mode}, not 8-bit gray; converted", False))
+            change = "read as stored" if entry.mode.startswith("L,") else "not 8-bit gray; converted"
+            found.append(Problem(entry.name, "format", f"{entry.mode}, {change}", False))
         first = first_with.setdefault(entry.content, entry.name)
         if first != entry.name:
             other = image_lists.patient_of(entry.name) not in (image_lists.patient_of(first), entry.name)

@@ -4,6 +4,9 @@ const MOST_PIXELS = 64_000_000; // of the largest radiograph that is decoded
 
 const LEAST_COLOUR = 5; // mean gray levels between a pixel's strongest and weakest channel; JPEG adds a few
 
+const ORIENTATION_TAG = 0x112; // of EXIF
+const [TIFF_LITTLE, TIFF_BIG] = [0x4949, 0x4d4d]; // "II" and "MM", which EXIF data begin with
+
 /** A decoded radiograph: `gray` has a byte for each pixel, `warnings` are sentences about it. */
 class Radiograph {
   constructor(gray, width, height, warnings = []) {
@@ -12,6 +15,30 @@ class Radiograph {
     this.height = height;
     this.warnings = [...warnings, ...(isConstant(gray) ? [{ id: "constant" }] : [])];
   }
+}
+
+/** Return the warning about a file whose EXIF orientation asks viewers to turn or mirror it. */
+function turnedWarnings(exif) {
+  const orientation = exif ? exifOrientation(exif) : 1;
+  return orientation >= 2 && orientation <= 8 ? [{ id: "turned" }] : [];
+}
+
+/** Return the orientation in EXIF data, a TIFF header and its first directory; 1, upright, where there is none. */
+function exifOrientation(exif) {
+  const view = new DataView(exif.buffer, exif.byteOffset, exif.byteLength);
+  try {
+    const order = view.getUint16(0);
+    if (![TIFF_LITTLE, TIFF_BIG].includes(order)) return 1;
+    const little = order === TIFF_LITTLE;
+    const directory = view.getUint32(4, little);
+    for (let entry = 0; entry < view.getUint16(directory, little); entry++) {
+      const at = directory + 2 + 12 * entry;
+      if (view.getUint16(at, little) === ORIENTATION_TAG) return view.getUint16(at + 8, little);
+    }
+  } catch {
+    // cut off: damaged metadata are no reason to refuse a picture
+  }
+  return 1;
 }
 
 /** Return the luma of colour values of 8 bits (ITU-R 601-2, in integers as Pillow computes it). */
@@ -39,8 +66,9 @@ function requireSize(width, height) {
  *
  * @param {Uint8Array} pixels channels of 8 bits, red, green and blue being the first three of each pixel.
  * @param {number} channels of each pixel, 3 or 4.
+ * @param {Uint8Array} [exif] the file's EXIF data.
  */
-function fromColours(pixels, channels, width, height) {
+function fromColours(pixels, channels, width, height, exif) {
   const gray = new Uint8Array(width * height);
   const box = Math.max(Math.floor(Math.min(width, height) / 64), 1);
   const columns = Math.ceil(width / box);
@@ -69,7 +97,8 @@ function fromColours(pixels, channels, width, height) {
     }
   }
   const hasColour = spread / (columns * rows) > LEAST_COLOUR;
-  return new Radiograph(gray, width, height, hasColour ? [{ id: "colour" }] : []);
+  const warnings = [...(hasColour ? [{ id: "colour" }] : []), ...turnedWarnings(exif)];
+  return new Radiograph(gray, width, height, warnings);
 }
 
 function isConstant(gray) {

@@ -1,9 +1,10 @@
 /* JPEG files: their header is checked here, their pixels are decoded by the browser.
 
 Browsers turn pictures by their EXIF orientation and change values by their colour profile; Pillow does
-neither. So both segments are left out of what the browser gets. */
+neither. So both segments are left out of what the browser gets; an orientation is a warning. */
 
 const EXIF_SEGMENT = 0xe1; // APP1
+const EXIF_SIGNATURE = [0x45, 0x78, 0x69, 0x66, 0, 0]; // "Exif", and two bytes of 0
 const PROFILE_SEGMENT = 0xe2; // APP2
 const NO_FRAME = [0xc4, 0xc8, 0xcc]; // markers among those of frames that begin none
 
@@ -13,21 +14,21 @@ function isJpeg(bytes) {
 
 /** Decode a JPEG file to a Radiograph. */
 async function decodeJpeg(bytes) {
-  const { plain, frame } = readSegments(bytes);
+  const { plain, frame, exif } = readSegments(bytes);
   if (!frame) throw new Refusal("truncated");
   requireSize(frame.width, frame.height);
   if (![1, 3].includes(frame.components)) throw new Refusal("printColours");
   const pixels = await browserPixels(new Blob(plain, { type: "image/jpeg" }), frame);
-  if (frame.components === 3) return fromColours(pixels, 4, frame.width, frame.height);
+  if (frame.components === 3) return fromColours(pixels, 4, frame.width, frame.height, exif);
   const gray = new Uint8Array(frame.width * frame.height);
   for (let i = 0; i < gray.length; i++) gray[i] = pixels[4 * i];
-  return new Radiograph(gray, frame.width, frame.height);
+  return new Radiograph(gray, frame.width, frame.height, turnedWarnings(exif));
 }
 
 /** Return the parts of a file without metadata, and what its header says of the picture. */
 function readSegments(bytes) {
   const plain = [bytes.subarray(0, 2)];
-  let [at, frame] = [2, null];
+  let [at, frame, exif] = [2, null, null];
   while (at + 4 <= bytes.length) {
     if (bytes[at] !== 0xff) throw new Refusal("damaged");
     const marker = bytes[at + 1];
@@ -42,8 +43,10 @@ function readSegments(bytes) {
       // The picture itself. Browsers show one that is cut off as far as it goes, so its end has to be there.
       if (!hasEnd(bytes, next)) throw new Refusal("truncated");
       plain.push(bytes.subarray(at));
-      return { plain, frame };
+      return { plain, frame, exif };
     }
+    const isExif = EXIF_SIGNATURE.every((byte, place) => byte === segment[4 + place]);
+    if (marker === EXIF_SEGMENT && isExif) exif ??= segment.subarray(4 + EXIF_SIGNATURE.length);
     if (marker !== EXIF_SEGMENT && marker !== PROFILE_SEGMENT) plain.push(segment);
     at = next;
   }

@@ -70,6 +70,7 @@ function readChunks(bytes) {
     // An animation tells the number of its pictures before the first of them.
     if (kind === "acTL" && !png.data.length && view.getUint32(at + 8) > 1) throw new Refusal("severalPictures");
     if (kind === "PLTE") png.palette = body;
+    if (kind === "eXIf") png.exif = body;
     if (kind === "IDAT") png.data.push(body);
     if (kind === "IEND") break;
     at += 12 + length;
@@ -171,18 +172,19 @@ function unpackRow(depth, row, width, channels, samples, target, step) {
 }
 
 /** Make gray of the samples as Pillow does: transparency is dropped, colours of 16 bits lose the lower eight. */
-function asRadiograph({ width, height, depth, type, palette }, samples) {
+function asRadiograph({ width, height, depth, type, palette, exif }, samples) {
   const { channels } = PNG_TYPES[type];
-  if (type === 0 && depth === 16) return new Radiograph(eightBits(samples), width, height);
+  const gray = (values) => new Radiograph(values, width, height, turnedWarnings(exif));
+  if (type === 0 && depth === 16) return gray(eightBits(samples));
   const bytes = depth === 16 ? Uint8Array.from(samples, (value) => value >> 8) : samples;
-  if (type === 0 && depth === 8) return new Radiograph(bytes, width, height);
+  if (type === 0 && depth === 8) return gray(bytes);
   if (type === 0) {
     const white = (1 << depth) - 1;
-    return new Radiograph(bytes.map((value) => (value * 255) / white), width, height);
+    return gray(bytes.map((value) => (value * 255) / white));
   }
-  if (type === 4) return new Radiograph(bytes.filter((_, place) => place % 2 === 0), width, height);
-  if (type !== 3) return fromColours(bytes, channels, width, height);
+  if (type === 4) return gray(bytes.filter((_, place) => place % 2 === 0));
+  if (type !== 3) return fromColours(bytes, channels, width, height, exif);
   const colours = new Uint8Array(width * height * 3);
   bytes.forEach((index, place) => colours.set(palette.subarray(index * 3, index * 3 + 3), place * 3));
-  return fromColours(colours, 3, width, height);
+  return fromColours(colours, 3, width, height, exif);
 }
