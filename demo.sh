@@ -3,9 +3,13 @@
 # student (EEEA-Net-C2), teaches the student, tests all three, compares them, and exports the taught student with a
 # page that reads radiographs in a browser. Everything it makes is in demo/.
 set -euo pipefail
+if [ $# -gt 0 ]; then
+  echo "error: demo.sh takes no arguments, and got $*; reproduce.sh takes settings of the trainings." >&2
+  exit 2
+fi
 source "$(dirname "$0")/setup.sh"
 
-DEMO=$PWD/demo
+DEMO=demo # relative: the repository's path may hold spaces
 DATA="--data-dir $DEMO/data/images"
 LISTS="--train-image-list $DEMO/data/labels/train_list.txt --val-image-list $DEMO/data/labels/val_list.txt"
 TEST="$DATA --test-image-list $DEMO/data/labels/test_list.txt --val-image-list $DEMO/data/labels/val_list.txt"

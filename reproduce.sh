@@ -10,16 +10,54 @@
 #   HOURS=11                    stop in time on a machine that is lent: exit status 142, and all is saved
 #   RETEST=1                    repeat the tests
 set -euo pipefail
-source "$(dirname "$0")/setup.sh"
 
 GPUS=${GPUS:-1}
 SEEDS=${SEEDS:-0}
 STAGES=${STAGES:-1 2 3 4 5}
 TEACHERS=${TEACHERS-1 2 3 4 5 all}
 RETEST=${RETEST:+--retest} # without it, a test script skips a test whose results are complete
-OUT_OF_TIME=142            # 128 + SIGALRM, as a training ends at STOP_AFTER_HOURS
+SOURCE=${SOURCE:-}
+OUT_OF_TIME=142 # 128 + SIGALRM, as a training ends at STOP_AFTER_HOURS
 KD=6-Distilling-to-EEEA-Net-C2
 folders=(0 1-EEEA-Net-C2 2-OFA-595 3-CheXNet 4-Visformer-small 5-AutoFormerV2-base)
+
+require() { # name, values, pattern of each, what is expected
+  local value
+  for value in $2; do
+    if ! [[ $value =~ ^($3)$ ]]; then
+      echo "error: $1 = $value, but $4 is expected." >&2
+      exit 2
+    fi
+  done
+}
+require GPUS "$GPUS" '[1-9][0-9]*' "a number of GPUs"
+require SEEDS "$SEEDS" '0|[1-9][0-9]*' 'one seed or several, such as "0 1 2",'
+require STAGES "$STAGES" '[1-5]' 'numbers of networks from 1 to 5, such as "1 3",'
+require TEACHERS "$TEACHERS" '[1-5]|all' 'numbers of networks from 1 to 5, or all,'
+require HOURS "${HOURS:-}" '[0-9]+([.][0-9]+)?' "a number of hours, such as 11 or 1.5,"
+case ${1-} in
+  -h | --help)
+    sed -n '2,/^set /s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+esac
+case $SOURCE in
+  "" | /*) ;;
+  *) SOURCE=$PWD/$SOURCE ;; # setup.sh goes to the repository's folder
+esac
+source "$(dirname "$0")/setup.sh"
+
+# A wrong setting is refused now, not after a download of 45 GB.
+if [ $# -gt 0 ]; then
+  python - "$@" <<'CHECK'
+import runpy, sys
+from cxr14 import errors, script
+from cxr14.settings import DistillSettings, TrainSettings
+with errors.exit_on_input_error():
+    script.read_settings(TrainSettings, runpy.run_path("1-EEEA-Net-C2/train-model.py"), sys.argv[1:])
+    script.read_settings(DistillSettings, runpy.run_path("6-Distilling-to-EEEA-Net-C2/train-kd1-model.py"), sys.argv[1:])
+CHECK
+fi
 
 hours_left() { awk -v hours="$HOURS" -v seconds="$SECONDS" 'BEGIN { print hours - seconds / 3600 }'; }
 
@@ -52,7 +90,7 @@ stage() { # folder, train script, test script, checkpoint, results, seed, flags 
 if [ -e ChestX-ray14/images/store.csv ] && [ -e ChestX-ray14/prepare-report.csv ]; then
   echo "The radiographs are prepared in ChestX-ray14."
 else
-  if [ -z "${SOURCE:-}" ]; then python ChestX-ray14/download.py; fi
+  if [ -z "$SOURCE" ]; then python ChestX-ray14/download.py; fi
   python ChestX-ray14/prepare.py ${SOURCE:+--source "$SOURCE"}
 fi
 

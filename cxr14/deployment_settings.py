@@ -1,14 +1,20 @@
 """Settings of the scripts that export a network or predict with it."""
 
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
 import tyro
 
-from cxr14.path_checks import InputPath, OutputFile, OutputFolder
+from cxr14.path_checks import InputPath, OutputFile, OutputFolder, PathRole, RadiographFolder
 from cxr14.script import PositiveInt, Processes, ScriptSettings
 
+CARD_FILE = "model-card.json"
+"""What the card is called; it lies beside its model."""
+
 Precision = Literal["float32", "w8"]
+ModelPath = Annotated[Path, PathRole(is_output=False, companions=(CARD_FILE,))]
+Radiographs = Annotated[Path, PathRole(is_output=False, is_folder=True, is_deep=True)]
 
 
 @dataclass(kw_only=True)
@@ -21,7 +27,7 @@ class ExportSettings(ScriptSettings):
     results_dir: InputPath | None = None
     """Folder of the checkpoint's results or one above it, for its operating points and calibration, which are
     found by the hash of the weights; None: the model gives uncalibrated probabilities without yes or no."""
-    data_dir: InputPath
+    data_dir: RadiographFolder
     """Folder of the radiographs that the image list names."""
     image_list: InputPath
     """Image list that the exported model is compared with PyTorch on."""
@@ -41,7 +47,7 @@ class ShareSettings(ScriptSettings):
     """Checkpoint of one of the five networks, distilled or not."""
     results_dir: InputPath
     """Folder of the checkpoint's results, for the figures of the model card."""
-    model_path: InputPath
+    model_path: ModelPath
     """Model that export-model.py wrote from the checkpoint; its card lies beside it."""
     nih_table: InputPath | None = None
     """NIH's Data_Entry_2017.csv, for AUROCs by sex, age and view; None: the card has none."""
@@ -61,9 +67,9 @@ class ShareSettings(ScriptSettings):
 class PredictSettings(ScriptSettings):
     """Predictions of an exported model."""
 
-    radiographs: tyro.conf.Positional[tuple[InputPath, ...]] = ()
+    radiographs: tyro.conf.Positional[tuple[Radiographs, ...]] = ()
     """Radiographs: PNG, JPEG and DICOM files, and folders of them."""
-    model_path: InputPath
+    model_path: ModelPath
     """Model that export-model.py wrote; its card lies beside it."""
     csv: OutputFile | None = None
     """Write a table with a line for each radiograph to this CSV file."""
@@ -82,7 +88,7 @@ class PredictSettings(ScriptSettings):
 class PageSettings(ScriptSettings):
     """A page that reads radiographs in a browser."""
 
-    model_path: InputPath
+    model_path: ModelPath
     """Model that export-model.py wrote; its card lies beside it."""
     page: OutputFile
     """HTML file to write."""

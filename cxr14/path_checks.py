@@ -21,11 +21,17 @@ class PathRole:
 
     is_output: bool
     is_folder: bool = False
+    """An output that is a folder, or an input whose folder no output may be."""
+    is_deep: bool = False
+    """An input whose subfolders are read too."""
+    companions: tuple[str, ...] = ()
+    """Names of the files that are read with an input, from the same folder."""
     beside: tuple[str, ...] = ()
     """Endings, in place of its own, of the files that are written beside an output file."""
 
 
 InputPath = Annotated[Path, PathRole(is_output=False)]
+RadiographFolder = Annotated[Path, PathRole(is_output=False, is_folder=True)]
 OutputFile = Annotated[Path, PathRole(is_output=True)]
 OutputFolder = Annotated[Path, PathRole(is_output=True, is_folder=True)]
 
@@ -34,18 +40,26 @@ def check_paths(settings: object) -> None:
     """Check the paths of a settings dataclass.
 
     Raises:
-        InputError: an output is an input or another output, by its real path; it cannot be written: a folder
+        InputError: an output is an input or another output, by its real path; pictures would be written among
+            the radiographs that are read; an output cannot be written: a folder
             in place of a file or the other way round, a folder without permission, a name that is too long;
             or an input is a named pipe or a device, which has no end.
     """
     known: dict[Path, str] = {}
+    radiographs: list[tuple[str, Path, PathRole]] = []
     for name, path, role in _paths(settings):
         if not role.is_output:
             _require_finite(name, path)
             known[_real(path, name)] = name
+            for companion in role.companions:
+                known[_real(path.with_name(companion), name)] = f"the {companion} of {name}"
+            if role.is_folder:
+                radiographs.append((name, _real(path, name), role))
     for name, path, role in _paths(settings):
         if role.is_output:
             _require_writable(name, path, role)
+            if role.is_folder:
+                _require_apart(name, path, radiographs)
     for name, path in output_files(settings):
         real = _real(path, name)
         if real in known:
@@ -90,6 +104,16 @@ def _real(path: Path, name: str) -> Path:
         return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with a null byte
         raise InputError(f"{name} = {str(path)!r} is no usable path ({error}).") from None
+
+
+def _require_apart(name: str, path: Path, radiographs: list[tuple[str, Path, PathRole]]) -> None:
+    real = _real(path, name)
+    for other, folder, role in radiographs:
+        if real == folder or (role.is_deep and folder in real.parents):
+            raise InputError(
+                f"{name} = {path} is in {other} = {folder}, so that what is written would lie among the "
+                f"radiographs; give {name} another folder."
+            )
 
 
 def _require_finite(name: str, path: Path) -> None:

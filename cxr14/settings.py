@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cxr14.findings import FINDINGS
-from cxr14.path_checks import InputPath, OutputFolder, PathRole
+from cxr14.path_checks import InputPath, OutputFolder, PathRole, RadiographFolder
 from cxr14.script import (
     Fraction,
     ImageSide,
@@ -58,7 +58,7 @@ class ComputeSettings(ScriptSettings):
 class ReadSettings(ComputeSettings):
     """What training, testing and verification share."""
 
-    data_dir: InputPath
+    data_dir: RadiographFolder
     """Folder of the radiographs that the image lists name."""
     num_workers: Processes = 2
     """Processes that read radiographs beside the main one; 0 reads in the main process."""
@@ -279,7 +279,7 @@ class ExplainSettings(ComputeSettings):
 
     ckpt_path: InputPath
     """Checkpoint of any of the networks, distilled or not; it names its network."""
-    data_dir: InputPath
+    data_dir: RadiographFolder
     """Folder of the radiographs that the image list names."""
     image_list: InputPath
     """Image list to choose radiographs from."""

@@ -12,8 +12,8 @@ import numpy as np
 from cxr14.data.geometry import centre_start
 from cxr14.data.image_lists import read_list
 from cxr14.data.images import open_images
-from cxr14.deployment.card import CARD_FILE, read_card
-from cxr14.deployment_settings import Precision
+from cxr14.deployment.card import read_card
+from cxr14.deployment_settings import CARD_FILE, Precision
 from cxr14.models import zoo
 from cxr14.settings import ROOT
 from tests.deployment.conftest import save_checkpoint

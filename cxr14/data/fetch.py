@@ -71,7 +71,10 @@ def _complete(file: RemoteFile, part: Path, pause: float) -> None:
     with tqdm(total=file.bytes, desc=file.name, unit="B", unit_scale=True) as bar:
         while (have := _size(part)) < file.bytes:
             if failures == _MOST_FAILURES:
-                raise InputError(f"{file.url} sent {have} of {file.bytes} bytes and then no more ({reason}).")
+                raise InputError(
+                    f"{file.url} sent {have} of {file.bytes} bytes and then no more ({reason}): "
+                    "check the connection; the same command goes on from there."
+                )
             if failures:
                 time.sleep(pause * 2 ** (failures - 1))
             try:

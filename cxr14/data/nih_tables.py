@@ -16,6 +16,7 @@ from cxr14.findings import FINDINGS, NO_FINDING
 
 _NAME, _FINDINGS = "Image Index", "Finding Labels"
 _AGE, _SEX, _VIEW = "Patient Age", ("Patient Gender", "Patient Sex"), "View Position"
+_ORIGIN = "it is not NIH's table, which ChestX-ray14/download.py downloads"
 _OLDEST = 120
 """Years. NIH's table holds a few ages that no one reaches, up to 414."""
 # The 224 px copy on Kaggle calls them train_val_list_NIH.txt and so on; NIH's newer table ends in _v2020.
@@ -122,9 +123,14 @@ def _rows(path: Path, *columns: str) -> Iterator[tuple[int, dict[str, str]]]:
         reader = csv.DictReader(file)
         lacking = [column for column in columns if column not in (reader.fieldnames or ())]
         if lacking:
-            raise InputError(
-                f"{path} has no column {' and no '.join(map(repr, lacking))}: is it NIH's table?"
+            first = (reader.fieldnames or [""])[0]
+            separators = [repr(each) for each in ";\t" if each in first]
+            hint = (
+                f"its columns are separated by {separators[0]}; save it with commas"
+                if separators
+                else _ORIGIN
             )
+            raise InputError(f"{path} has no column {' and no '.join(map(repr, lacking))}: {hint}.")
         for entry in reader:
             yield reader.line_num, entry
 

@@ -14,9 +14,6 @@ from cxr14.files import fingerprint, read_text
 from cxr14.findings import FINDINGS
 from cxr14.records import check_fields
 
-CARD_FILE = "model-card.json"
-"""What the card is called; it lies beside its model."""
-
 _ORIGIN = "export-model.py writes it beside the model, copy both"
 
 FORMAT = 1

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from cxr14.data.images import decode
-from cxr14.deployment.card import CARD_FILE, read_card
+from cxr14.deployment.card import read_card
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import write_onnx
 from cxr14.deployment.prediction.model import Network
 from cxr14.deployment.prediction.radiographs import prepare_gray
+from cxr14.deployment_settings import CARD_FILE
 from cxr14.models import checkpoint
 
 QEMU = shutil.which("qemu-aarch64-static")

@@ -10,7 +10,7 @@ import onnx
 import pytest
 from PIL import Image
 
-from cxr14.deployment.card import CARD_FILE
+from cxr14.deployment_settings import CARD_FILE
 from cxr14.files import fingerprint
 from cxr14.settings import ROOT
 from tests.conftest import run_python

@@ -15,7 +15,7 @@ from cxr14.data import augment
 from cxr14.data.image_lists import ImageList
 from cxr14.data.images import decode, resize
 from cxr14.data.provenance import Provenance, of_lists
-from cxr14.deployment.card import CARD_FILE, read_card
+from cxr14.deployment.card import read_card
 from cxr14.deployment.export import parity
 from cxr14.deployment.export.choice import choose_checkpoint
 from cxr14.deployment.export.command import export, model_file
@@ -24,6 +24,7 @@ from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import write_onnx
 from cxr14.deployment.export.reading_rules import load_operating_points
 from cxr14.deployment.prediction.model import Network
+from cxr14.deployment_settings import CARD_FILE
 from cxr14.errors import InputError
 from cxr14.evaluation.calibration import Calibration
 from cxr14.evaluation.operating_points import OPERATING_POINTS_FILE, OperatingPoints

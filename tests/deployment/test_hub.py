@@ -12,11 +12,11 @@ from huggingface_hub import constants
 from PIL import Image
 
 from cxr14.data import augment
-from cxr14.deployment.card import CARD_FILE, read_card, require_belongs
+from cxr14.deployment.card import read_card, require_belongs
 from cxr14.deployment.hub.command import share
 from cxr14.deployment.hub.layout import FILES
 from cxr14.deployment.hub.upload import upload
-from cxr14.deployment_settings import ShareSettings
+from cxr14.deployment_settings import CARD_FILE, ShareSettings
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
 from cxr14.evaluation.predictions import TEST, VALIDATION, Predictions

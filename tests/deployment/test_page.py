@@ -14,11 +14,12 @@ import pytest
 from benchmarks.page import DONE, READY, differences, read_again
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS
 from cxr14.data.radiograph_files import read_radiograph
-from cxr14.deployment.card import CARD_FILE, read_card
+from cxr14.deployment.card import read_card
 from cxr14.deployment.export.command import SYNTHETIC
 from cxr14.deployment.export.int8_weights import quantise_weights
 from cxr14.deployment.page.npm_packages import PACKAGES
 from cxr14.deployment.prediction.model import load_model
+from cxr14.deployment_settings import CARD_FILE
 from cxr14.errors import InputError
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS

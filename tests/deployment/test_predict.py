@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from cxr14.data.radiograph_files import TURNED, read_radiograph
-from cxr14.deployment.card import CARD_FILE, read_card
+from cxr14.deployment.card import read_card
 from cxr14.deployment.prediction.drawing import save_overlay
 from cxr14.deployment.prediction.model import load_model
 from cxr14.deployment.prediction.radiographs import find_radiographs, prepare_gray
+from cxr14.deployment_settings import CARD_FILE
 from cxr14.errors import InputError
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +113,7 @@ def test_drawings_of_files_with_one_name_have_names_of_their_own(tmp_path):
     names = [task.drawing for task in tasks_of(paths)]
     assert names[:2] == ["1", "1-2"]
     assert names[2].startswith("胸胸") and len(names[2].encode()) <= 150
+    paths = [Path(name) for name in ("a/1-2.png", "a/1.png", "b/1.png", "c/1.png", "c/1-2.png", "d/1-3.png")]
+    for order in (paths, paths[::-1], paths[1:] + paths[:1]):
+        names = [task.drawing for task in tasks_of(order)]
+        assert len(set(names)) == len(order), names

@@ -113,6 +113,31 @@ ROWS = [
     Row("download", "no such archive", flags(archives="0"), "no archive '0'"),
     Row("download", "archives that are no numbers", flags(archives="1,,2"), "no archive ''"),
     Row("download", "no such source", flags(source="elsewhere"), "source"),
+    *(
+        Row(script, f"{name} among the radiographs", flag(name, folder), "among the radiographs")
+        for script, name, folder in (
+            ("test", "results-dir", "images"),
+            ("explain", "out-dir", "images"),
+            ("export", "out-dir", "labels/../images"),
+            ("predict", "maps", "images"),
+            ("predict", "maps", "images/maps"),
+        )
+    ),
+    *(
+        Row(
+            script,
+            f"{name} is the model's card",
+            both(write("model-card.json", "{}"), **{name: "model-card.json"}),
+            "model-card.json of MODEL_PATH are the same file",
+        )
+        for script, name in (("predict", "csv"), ("predict", "json"), ("make-page", "page"))
+    ),
+    Row(
+        "share",
+        "a folder with a README of one's own",
+        both(write("own/README.md", "mine"), out_dir="own"),
+        "share-model.py has not written",
+    ),
     Row("predict", "nothing to read", flags(**{"": ()}), "give radiographs"),
 ]
 

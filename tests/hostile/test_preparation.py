@@ -79,6 +79,15 @@ PREPARE = [
     Row("prepare", "binary table", write(TABLE, b"\x89PNG\r\n\x1a\n\0\xff"), "not text in UTF-8"),
     Row("prepare", "empty table", write(TABLE, ""), "no column"),
     Row("prepare", "a table of other columns", write(TABLE, "a,b\n1,2\n"), "no column"),
+    *(
+        Row(
+            "prepare",
+            f"a table with {name}",
+            edit(TABLE, lambda text, separator=separator: text.replace(",", separator)),
+            "save it with commas",
+        )
+        for name, separator in (("semicolons", ";"), ("tabs", "\t"))
+    ),
     Row(
         "prepare",
         "a table with a field of a megabyte",

@@ -13,14 +13,14 @@ from cxr14.data.image_lists import ImageList, read_list, require_images
 from cxr14.data.images import open_images
 from cxr14.data.kinds import KINDS
 from cxr14.data.provenance import MAY_HAVE_SEEN_TEST_PATIENTS, Provenance, of_lists
-from cxr14.deployment.card import CARD_FILE, NOT_A_DEVICE, ModelCard, Preprocessing
+from cxr14.deployment.card import NOT_A_DEVICE, ModelCard, Preprocessing
 from cxr14.deployment.export import parity
 from cxr14.deployment.export.choice import choose_checkpoint
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import OPSET, write_onnx
 from cxr14.deployment.export.reading_rules import findings_for_card, load_operating_points
 from cxr14.deployment.prediction.model import Network
-from cxr14.deployment_settings import ExportSettings
+from cxr14.deployment_settings import CARD_FILE, ExportSettings
 from cxr14.evaluation.operating_points import OperatingPoints
 from cxr14.files import atomic_write, fingerprint
 from cxr14.findings import FINDINGS

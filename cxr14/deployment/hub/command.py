@@ -1,11 +1,11 @@
 """The entry of share-model.py."""
 
 from cxr14.data.nih_tables import read_demographics
-from cxr14.deployment.card import CARD_FILE, read_card, require_belongs
-from cxr14.deployment.hub.layout import README_FILE, write_folder
+from cxr14.deployment.card import read_card, require_belongs
+from cxr14.deployment.hub.layout import README_FILE, require_own, write_folder
 from cxr14.deployment.hub.readme import Subject, write_readme
 from cxr14.deployment.hub.upload import upload
-from cxr14.deployment_settings import ShareSettings
+from cxr14.deployment_settings import CARD_FILE, ShareSettings
 from cxr14.errors import InputError
 from cxr14.evaluation.results import Results
 from cxr14.evaluation.subgroups import subgroup_aurocs
@@ -19,6 +19,7 @@ def share(settings: ShareSettings) -> None:
         InputError: checkpoint, results and exported model do not belong together or cannot be read, the
             folder cannot be written, or the upload fails.
     """
+    require_own(settings.out_dir)
     card_path = settings.model_path.with_name(CARD_FILE)
     card = read_card(card_path)
     require_belongs(card, card_path, settings.model_path)

@@ -8,7 +8,9 @@ import timm
 from torch import nn
 
 from cxr14.data.geometry import MEAN, STD
-from cxr14.deployment.card import CARD_FILE, Preprocessing
+from cxr14.deployment.card import Preprocessing
+from cxr14.deployment_settings import CARD_FILE
+from cxr14.errors import InputError
 from cxr14.files import wrap_disk_errors
 from cxr14.findings import FINDINGS
 
@@ -16,6 +18,19 @@ README_FILE = "README.md"
 ONNX_FILE = "onnx/model.onnx"
 FILES = ("model.safetensors", "config.json", ONNX_FILE, f"onnx/{CARD_FILE}", README_FILE)
 """All files of the folder, in the order in which they appear."""
+
+
+def require_own(folder: Path) -> None:
+    """Refuse a folder whose README.md is not of an earlier `write_folder`: it would be replaced.
+
+    Raises:
+        InputError: it holds a README.md and lacks another of `FILES`.
+    """
+    if (folder / README_FILE).exists() and not all((folder / name).exists() for name in FILES):
+        raise InputError(
+            f"{folder} holds a {README_FILE} that share-model.py has not written, and would replace; give an "
+            "OUT_DIR that is empty or does not exist."
+        )
 
 
 def write_folder(

@@ -2,9 +2,9 @@
 
 import json
 
-from cxr14.deployment.card import CARD_FILE, read_card, require_belongs
+from cxr14.deployment.card import read_card, require_belongs
 from cxr14.deployment.page.assembly import build_page
-from cxr14.deployment_settings import PageSettings
+from cxr14.deployment_settings import CARD_FILE, PageSettings
 from cxr14.files import atomic_write
 
 

@@ -43,10 +43,15 @@ class Task:
 def tasks_of(files: Iterable[Path]) -> Iterator[Task]:
     """Yield a task for each file; the names of drawings are unique, also where files share theirs."""
     seen: Counter[str] = Counter()
+    taken: set[str] = set()
     for path in files:
         stem = printable(Path(path.stem)).encode()[:_LONGEST_STEM].decode(errors="ignore")
-        seen[stem] += 1
-        yield Task(path, printable(path), stem if seen[stem] == 1 else f"{stem}-{seen[stem]}")
+        drawing = stem
+        while drawing in taken:  # another file may be called 1-2 itself
+            seen[stem] += 1
+            drawing = f"{stem}-{seen[stem] + 1}"
+        taken.add(drawing)
+        yield Task(path, printable(path), drawing)
 
 
 def decide(card: ModelCard, probabilities: Sequence[float]) -> tuple[bool | None, ...]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from cxr14.deployment.card import CARD_FILE, ModelCard, read_card, require_belongs
+from cxr14.deployment.card import ModelCard, read_card, require_belongs
+from cxr14.deployment_settings import CARD_FILE
 from cxr14.errors import InputError
 
 _FATAL = 4  # ONNX Runtime's own log goes to stderr; what it says there arrives as an exception as well
