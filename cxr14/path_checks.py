@@ -52,7 +52,7 @@ def check_paths(settings: object) -> None:
             _require_finite(name, path)
             known[_real(path, name)] = name
             for companion in role.companions:
-                known[_real(path.with_name(companion), name)] = f"the {companion} of {name}"
+                known[_real(path.parent / companion, name)] = f"the {companion} of {name}"
             if role.is_folder:
                 radiographs.append((name, _real(path, name), role))
     for name, path, role in _paths(settings):

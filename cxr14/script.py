@@ -9,6 +9,7 @@ No torch is imported here, so ``--help`` and a wrong flag are answered at once.
 
 import dataclasses
 import io
+import os
 import re
 import types
 import typing
@@ -77,6 +78,8 @@ def run(
     Args:
         kind, script, argv: as in `read_settings`.
     """
+    # Pictures go to files alone, and matplotlib cannot be imported where this names a window it does not know.
+    os.environ.pop("MPLBACKEND", None)
     with robust_console(), exit_on_input_error(), ExitStack() as locks:
         settings = read_settings(kind, script, argv)
         if processes.is_main():  # those of torchrun write as one

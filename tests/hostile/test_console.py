@@ -160,3 +160,9 @@ def test_ctrl_c_while_modules_are_imported_is_one_line(script, module, tmp_path)
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert (done.returncode, done.stderr) == (130, "stopped.\n")
+
+
+def test_a_plotting_window_that_matplotlib_no_longer_knows_does_not_stop_a_script(tmp_path):
+    done = start(tmp_path, "import matplotlib", MPLBACKEND="Qt4Agg")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "finished").exists()
