@@ -78,7 +78,7 @@ def run(
     Args:
         kind, script, argv: as in `read_settings`.
     """
-    # Pictures go to files alone, and matplotlib cannot be imported where this names a window it does not know.
+    # Pictures go to files alone, and matplotlib cannot be imported where this names a window unknown to it.
     os.environ.pop("MPLBACKEND", None)
     with robust_console(), exit_on_input_error(), ExitStack() as locks:
         settings = read_settings(kind, script, argv)
