@@ -1,6 +1,7 @@
 """Careless and hostile inputs of prepare, make-phantoms, download, predict and make-page."""
 
 import io
+import shutil
 import tarfile
 import zipfile
 
@@ -29,6 +30,34 @@ def cut_archive(place):
     """Add an archive that lost its end."""
     archive("a.zip", {"b.png": png(1)})(place)
     truncate("source/a.zip", 0.6)(place)
+
+
+def altered_zip(offset, change):
+    """Return a change that packs the images into a zip archive and alters the headers of its members.
+
+    `offset` is that of a byte of a member's own header; the archive's directory has it two bytes later.
+    """
+
+    def damage(place):
+        images = place / "source" / "images"
+        write_zip(place / "source" / "a.zip", {path.name: path.read_bytes() for path in images.iterdir()})
+        shutil.rmtree(images)
+        content = bytearray((place / "source" / "a.zip").read_bytes())
+        for mark, shift in ((b"PK\x03\x04", 0), (b"PK\x01\x02", 2)):
+            at = content.find(mark)
+            while at >= 0:
+                content[at + offset + shift] = change(content[at + offset + shift])
+                at = content.find(mark, at + 1)
+        (place / "source" / "a.zip").write_bytes(content)
+
+    return damage
+
+
+def name_of_no_utf8(place):
+    """Add a zip archive with a name that says to be UTF-8, and is not."""
+    archive("a.zip", {"胸.png": png(1)})(place)
+    path = place / "source" / "a.zip"
+    path.write_bytes(path.read_bytes().replace("胸".encode(), b"\xff\xfe\xfd"))
 
 
 def member(name, kind, target=""):
@@ -155,6 +184,21 @@ PREPARE = [
         )
     ),
     Row("prepare", "an archive that is no archive", write("source/a.zip", "text"), "is damaged"),
+    *(
+        Row(
+            "prepare",
+            f"a zip archive {what}",
+            altered_zip(offset, change),
+            "unpack it with another program",
+            leaves=("out/images/store.unfinished/*",),
+        )
+        for what, offset, change in (
+            ("with a password", 6, lambda flag: flag | 1),
+            ("of an unknown compression", 8, lambda _: 9),
+            ("of a version to come", 4, lambda _: 99),
+        )
+    ),
+    Row("prepare", "a zip archive with a name that is no UTF-8", name_of_no_utf8, "is damaged"),
     Row("prepare", "an empty archive", write("source/a.tar.gz", b""), "is damaged"),
     Row("prepare", "an archive cut short", cut_archive, "is damaged"),
     Row("prepare", "one name twice", archive("a.zip", {"00000001_000.png": png(1)}), "two files"),

@@ -47,8 +47,8 @@ def content_of(payload: Payload) -> bytes | np.ndarray:
         return (
             archive.read(payload.member) if archive.getinfo(payload.member).file_size <= MOST_BYTES else b""
         )
-    # RuntimeError, NotImplementedError: a member is encrypted, or compressed in a way zipfile does not know.
-    except (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
+    # RuntimeError: a member is encrypted, or compressed in a way that zipfile does not know.
+    except (OSError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise damaged_error(payload.archive, error) from None
 
 
@@ -69,6 +69,10 @@ def _opened(archive: Path) -> zipfile.ZipFile:
 
 def damaged_error(archive: Path, error: Exception) -> InputError:
     """Return the error for an archive that cannot be read."""
+    if isinstance(error, RuntimeError):  # of zipfile: a password, an unknown compression
+        return InputError(
+            f"{archive} cannot be read ({error}): unpack it with another program and remove it there."
+        )
     return InputError(
         f"{archive} is damaged ({error}): delete it and run download.py, which fetches only what is missing."
     )

@@ -77,7 +77,8 @@ class Zip:
         try:
             with zipfile.ZipFile(archive) as file:
                 entries = file.infolist()
-        except (OSError, zipfile.BadZipFile) as error:
+        # RuntimeError, ValueError: a version that zipfile does not know, a name that cannot be decoded.
+        except (OSError, RuntimeError, ValueError, zipfile.BadZipFile) as error:
             raise damaged_error(archive, error) from None
         for entry in entries:
             _require_inside(archive, entry.filename, link=stat.S_ISLNK(entry.external_attr >> 16))
