@@ -128,6 +128,19 @@ def test_missing_network_is_one_sentence(package, tmp_path, monkeypatch):
         read_files(package, ["dist/a.js"], tmp_path)
 
 
+def test_words_of_npm_that_are_no_text_are_one_sentence(package, tmp_path, monkeypatch):
+    install_npm(tmp_path, monkeypatch, r"printf '\377\376' >&2; exit 1")
+    with pytest.raises(InputError, match=r"npm could not fetch small@1\.2\.3 \(npm gave no reason\)"):
+        read_files(package, ["dist/a.js"], tmp_path)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_pipe_or_a_folder_instead_of_an_archive_is_one_sentence(package, tmp_path, make):
+    make(tmp_path / "small-1.2.3.tgz")
+    with pytest.raises(InputError, match=r"small-1\.2\.3\.tgz is no file; delete it"):
+        read_files(package, ["dist/a.js"], tmp_path)
+
+
 def test_packages_are_pinned():
     for package in PACKAGES:
         assert re.fullmatch(r"\d+\.\d+\.\d+", package.version)

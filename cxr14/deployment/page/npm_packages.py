@@ -107,7 +107,13 @@ def _fetch(package: NpmPackage, path: Path) -> None:
             "--loglevel=error",
         ]
         done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            command,
+            cwd=folder,
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
         fetched = Path(folder, package.archive)
         if done.returncode or not fetched.is_file():
@@ -127,6 +133,8 @@ def _reason(messages: str) -> str:
 
 
 def _require_pinned(package: NpmPackage, path: Path) -> None:
+    if not path.is_file():  # a named pipe would be read for ever
+        raise InputError(f"{path} is no file; delete it and run this again.")
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha512").digest()
