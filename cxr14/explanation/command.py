@@ -1,6 +1,7 @@
 """The entry of explain-model.py."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -189,6 +190,13 @@ def _compute(
     ]
 
 
+def picture_names(names: Iterable[str]) -> dict[str, str]:
+    """Return what the pictures of each radiograph begin with: its stem, or its name where stems are equal."""
+    stems = {name: Path(name).stem for name in names}
+    count = Counter(stems.values())
+    return {name: stem if count[stem] == 1 else name for name, stem in stems.items()}
+
+
 def _save(
     drawn: Sequence[HeatMap],
     explainer: Explainer,
@@ -197,9 +205,11 @@ def _save(
     caution: str,
 ) -> None:
     index = []
+    begin_with = picture_names({one.name for one in drawn})
     for one in drawn:
         finding = FINDINGS[one.finding]
-        row = {"picture": f"{Path(one.name).stem}-{finding}.png", "radiograph": one.name, "finding": finding}
+        picture = f"{begin_with[one.name]}-{finding}.png"
+        row = {"picture": picture, "radiograph": one.name, "finding": finding}
         row.update(probability=one.probability, label=one.label)
         if one.boxes:
             overlaps = localization.measure_overlaps(localization.detect_boxes(one.heat), one.boxes)

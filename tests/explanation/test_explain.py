@@ -215,3 +215,8 @@ def test_missing_file_is_one_line_and_nothing_is_written(phantoms, untrained, tm
         assert finished.stderr.startswith("error: ")
         assert finished.stderr.count("\n") == 1
         assert not files
+
+
+def test_pictures_of_two_formats_of_one_name_do_not_share_a_file():
+    found = command.picture_names(["a.png", "a.jpg", "b.png"])
+    assert found == {"a.png": "a.png", "a.jpg": "a.jpg", "b.png": "b"}
