@@ -51,18 +51,23 @@ def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regime: Regime) 
     for height, row in enumerate(wanted):
         colour = "0.5" if row["arm"].startswith(("labels", "control")) else "C0"
         axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2)
-        axes.plot(row["difference"], height, "o", color=colour)
-    seeds = {len(row["seeds"]) for row in wanted}
-    axes.set_yticks(range(len(wanted)), [row["arm"] for row in wanted], fontsize=8)
+        inside = colour if len(row["seeds"]) > 1 else "white"
+        axes.plot(row["difference"], height, "o", color=colour, markerfacecolor=inside)
+    names = [f"{row['arm']} ({len(row['seeds'])})" for row in wanted]
+    axes.set_yticks(range(len(wanted)), names, fontsize=8)
+    axes.set_ylim(-1, max(len(wanted), 4))
     axes.axvline(0, color="0.6", linewidth=1)
     alone = _mean([run for run in runs if _is(run, regime, "labels")], TRUE)
     for name, value in _teachers(runs, regime, TRUE).items():
         axes.axvline(value - alone, color="C1", linestyle=":")
-        axes.annotate(
-            f" {name}", (value - alone, 1), xycoords=("data", "axes fraction"), va="top", fontsize=8
-        )
-    axes.set_title(f"{regime.epochs} epochs, seeds: {', '.join(map(str, sorted(seeds)))}", fontsize=10)
-    axes.set_xlabel("test AUROC minus labels alone\n(true labels, SYNTHETIC; 95 % intervals)", fontsize=9)
+        place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "right", "va": "top"}
+        axes.annotate(f"{name} itself ", (value - alone, 1), fontsize=8, **place)
+    axes.set_title(f"{regime.epochs} epochs (seeds)", fontsize=10)
+    axes.set_xlabel(
+        "test AUROC minus labels alone (true labels, SYNTHETIC)\n"
+        "95 % intervals: over patients and seeds; hollow: patients alone",
+        fontsize=8,
+    )
 
 
 def _draw_curves(axes: Axes, runs: list[dict], regime: Regime) -> None:
@@ -76,7 +81,7 @@ def _draw_curves(axes: Axes, runs: list[dict], regime: Regime) -> None:
             style = "--" if arm.startswith("labels") else "-"
             epochs = 1 + np.arange(len(curves[0]))
             axes.plot(epochs, np.mean(curves, axis=0), style, label=f"{arm} ({len(curves)})")
-    axes.set_title("finalists, mean over seeds", fontsize=10)
+    axes.set_title(f"{regime.epochs} epochs, mean over (seeds)", fontsize=10)
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("validation AUROC (noisy labels, SYNTHETIC)", fontsize=9)
     if axes.lines:
