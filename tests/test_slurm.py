@@ -35,9 +35,12 @@ def cluster():
 
 @pytest.fixture
 def repository(tmp_path):
-    """A folder with slurm/ and a setup.sh that installs nothing."""
+    """A folder with slurm/, the train scripts, and a setup.sh that installs nothing."""
     folder = tmp_path / "repository"
     shutil.copytree(ROOT / "slurm", folder / "slurm")
+    for script in ROOT.glob("[1-6]-*/train-*.py"):
+        (folder / script.parent.name).mkdir(exist_ok=True)
+        shutil.copy(script, folder / script.parent.name)
     (folder / "bin").mkdir()
     (folder / "setup.sh").write_text(f'export PATH="{folder}/bin:{Path(sys.executable).parent}:$PATH"\n')
     return folder
