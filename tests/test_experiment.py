@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks.distillation import data, differences, figures, page, rule
+from benchmarks.distillation import data, differences, figures, page, rule, runs
 from benchmarks.distillation.__main__ import with_teachers
 from benchmarks.distillation.arms import ARMS
 from benchmarks.distillation.regimes import Regime
@@ -58,7 +58,7 @@ def made(tmp_path, monkeypatch):
         found = {"mean AUROC": mean, "mean calibration error": 0.1, "AUROC": [mean] * 14}
         content = {"run": name, "regime": REGIME.__dict__, "network": network, "arm": arm, "seed": seed}
         content |= {"teachers": list(teachers), "validation AUROC by epoch": [0.5, 0.6, mean]}
-        content |= dict.fromkeys((page.VALIDATION, differences.NOISY, differences.TRUE), found)
+        content |= dict.fromkeys((runs.VALIDATION, runs.NOISY, runs.TRUE), found)
         (results / f"{name}.json").write_text(json.dumps(content))
 
     add("teacher_s0", "3-CheXNet", "labels", 0, 1.0)
@@ -71,11 +71,10 @@ def made(tmp_path, monkeypatch):
 def test_differences_are_those_of_the_mean_aurocs(made):
     work, results = made
     rows = json.loads(differences.write(work, results).read_text())
-    by_than = {row["than"]: row for row in rows if row["scored on"] == differences.TRUE}
+    by_than = {row["than"]: row for row in rows if row["scored on"] == runs.TRUE}
     assert by_than.keys() == {"labels", "3-CheXNet"}
     means = {
-        path.stem: json.loads(path.read_text())[differences.TRUE]["mean AUROC"]
-        for path in results.glob("*_s?.json")
+        path.stem: json.loads(path.read_text())[runs.TRUE]["mean AUROC"] for path in results.glob("*_s?.json")
     }
     gain = np.mean([means[f"taught_s{seed}"] - means[f"alone_s{seed}"] for seed in (0, 1)])
     assert by_than["labels"]["difference"] == pytest.approx(gain, abs=1e-5)

@@ -60,4 +60,10 @@ ARMS: tuple[Arm, ...] = (
     Arm("control: doubled", _AT_4(), control="doubled"),
 )
 
+
+def is_contender(name: str) -> bool:
+    """Return whether an arm has a teacher that could become the default's."""
+    return not name.startswith(("labels", "control"))
+
+
 BY_NAME = {arm.name: arm for arm in ARMS}

@@ -8,6 +8,7 @@ import numpy as np
 
 from benchmarks.distillation import data
 from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results
 from cxr14.data.image_lists import read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
 from cxr14.evaluation.intervals import Difference, holm
@@ -18,8 +19,6 @@ from cxr14.findings import FINDINGS
 from cxr14.settings import STUDENT
 
 FILE = "differences.json"
-TRUE = "test, true labels"
-NOISY = "test, noisy labels"
 LARGEST_P = 0.05
 
 
@@ -33,7 +32,7 @@ def write(work: Path, results: Path) -> Path:
     Returns:
         Its path.
     """
-    scored = [json.loads(path.read_text()) for path in sorted(results.glob("*_s[0-9].json"))]
+    scored = read_results(results)
     by_regime = defaultdict(list)
     for run in scored:
         if (work / "runs" / run["run"] / "logits.npz").is_file():
@@ -51,6 +50,13 @@ def write(work: Path, results: Path) -> Path:
     with atomic_write(path) as part:
         part.write_text(json.dumps(rows, indent=1) + "\n")
     return path
+
+
+def read_differences(results: Path, than_labels: bool = True) -> list[dict]:
+    """Return the differences on the true labels, from labels alone or else from the best teacher."""
+    path = results / FILE
+    rows = json.loads(path.read_text()) if path.is_file() else []
+    return [row for row in rows if row["scored on"] == TRUE and (row["than"] == "labels") == than_labels]
 
 
 def _rows(
@@ -78,7 +84,7 @@ def _rows(
         teachers = [run for run in scored if run["run"] in by_seed[seeds[0]]["teachers"]]
         if not teachers or arm.startswith("control"):
             continue
-        best = max(teachers, key=lambda run: run["validation, noisy labels"]["mean AUROC"])
+        best = max(teachers, key=lambda run: run[VALIDATION]["mean AUROC"])
         if (work / "runs" / best["run"] / "logits.npz").is_file():
             theirs = np.repeat(_logits([best], work), len(seeds), axis=0)  # one teacher for all seeds
             than = {"arm": arm, "than": best["network"], "seeds": seeds}
@@ -96,7 +102,7 @@ def _compare(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, patients:
         found = seeded_difference(labels, ours, theirs, patients)
         ends, findings = found[:4], found.findings
     else:
-        draws = Resamples(patients, 1000, 0)
+        draws = Resamples(patients)
         pair = [bootstrap_auroc(labels, scores[0], draws) for scores in (ours, theirs)]
         ends, findings = paired_difference(*(one.macro() for one in pair)), paired_difference(*pair)
     rounded = dict(

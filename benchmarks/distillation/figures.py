@@ -1,17 +1,15 @@
 """The figure of docs/distillation.md, from the JSON files alone: what each arm adds, and curves."""
 
-import json
-from collections import defaultdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 
-from benchmarks.distillation.arms import BY_NAME
-from benchmarks.distillation.differences import FILE, TRUE
-from benchmarks.distillation.page import VALIDATION
+from benchmarks.distillation.arms import BY_NAME, is_contender
+from benchmarks.distillation.differences import read_differences
 from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, read_results
 from benchmarks.distillation.stages import FINALISTS, FIT, SCREENED
 from cxr14.files import atomic_write
 from cxr14.settings import STUDENT
@@ -28,11 +26,13 @@ def write(results: Path, path: Path, regimes: tuple[Regime, Regime] = (SCREENED,
     Returns:
         `path`.
     """
-    runs = [json.loads(each.read_text()) for each in sorted(results.glob("*_s[0-9].json"))]
-    figure, panels = plt.subplots(1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained")
-    for axes, regime in zip(panels, regimes, strict=False):
-        _draw_gains(axes, json.loads((results / FILE).read_text()), runs, regime)
-    _draw_curves(panels[2], runs, regimes[1])
+    runs = read_results(results)
+    figure, (screened, plateau, curves) = plt.subplots(
+        1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained"
+    )
+    _draw_gains(screened, read_differences(results), runs, regimes[0])
+    _draw_gains(plateau, read_differences(results), runs, regimes[1])
+    _draw_curves(curves, runs, regimes[1])
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)
@@ -41,15 +41,11 @@ def write(results: Path, path: Path, regimes: tuple[Regime, Regime] = (SCREENED,
 
 def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regime: Regime) -> None:
     """Draw each arm's difference from labels alone with its interval, and the teachers' lead as lines."""
-    wanted = [
-        row
-        for row in rows
-        if Regime(**row["regime"]) == regime and row["than"] == "labels" and row["scored on"] == TRUE
-    ]
+    wanted = [row for row in rows if Regime(**row["regime"]) == regime]
     order = list(BY_NAME)
     wanted.sort(key=lambda row: order.index(row["arm"]), reverse=True)
     for height, row in enumerate(wanted):
-        colour = "0.5" if row["arm"].startswith(("labels", "control")) else "C0"
+        colour = "C0" if is_contender(row["arm"]) else "0.5"
         axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2)
         inside = colour if len(row["seeds"]) > 1 else "white"
         axes.plot(row["difference"], height, "o", color=colour, markerfacecolor=inside)
@@ -76,9 +72,9 @@ def _draw_curves(axes: Axes, runs: list[dict], regime: Regime) -> None:
         axes.axhline(value, color="C1", linestyle=":")
         axes.annotate(f"{name} at its best", (1, value), va="bottom", fontsize=8)
     for arm in FINALISTS:
-        curves = [run["validation AUROC by epoch"] for run in runs if _is(run, regime, arm)]
+        curves = [run[CURVE] for run in runs if _is(run, regime, arm)]
         if curves:
-            style = "--" if arm.startswith("labels") else "-"
+            style = "-" if is_contender(arm) else "--"
             epochs = 1 + np.arange(len(curves[0]))
             axes.plot(epochs, np.mean(curves, axis=0), style, label=f"{arm} ({len(curves)})")
     axes.set_title(f"{regime.epochs} epochs, mean over (seeds)", fontsize=10)
@@ -94,14 +90,14 @@ def _is(run: dict, regime: Regime, arm: str) -> bool:
 
 
 def _teachers(runs: list[dict], regime: Regime, name: str) -> dict[str, float]:
-    """Return the mean AUROC of each single teacher of the regime, by its network's name."""
+    """Return the AUROC of each single teacher of the regime, by its network's name."""
     taught = [run["teachers"] for run in runs if Regime(**run["regime"]) == regime]
     alone = {teachers[0] for teachers in taught if len(teachers) == 1}
-    found = defaultdict(list)
-    for run in runs:
-        if run["run"] in alone and run["network"] != STUDENT:
-            found[run["network"].partition("-")[2]].append(run)
-    return {network: _mean(members, name) for network, members in found.items()}
+    return {
+        run["network"].partition("-")[2]: run[name]["mean AUROC"]
+        for run in runs
+        if run["run"] in alone and run["network"] != STUDENT
+    }
 
 
 def _mean(runs: list[dict], name: str) -> float:

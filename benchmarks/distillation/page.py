@@ -1,7 +1,6 @@
 """The tables and figures of docs/distillation.md, from the JSON files of the runs alone."""
 
 import dataclasses
-import json
 import math
 from collections import defaultdict
 from collections.abc import Mapping
@@ -10,15 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.distillation.arms import BY_NAME
-from benchmarks.distillation.differences import FILE, NOISY, TRUE
+from benchmarks.distillation.differences import read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
+from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, read_results
 from benchmarks.distillation.stages import map_of_regimes
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
 
-VALIDATION = "validation, noisy labels"
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """The head of a table, and its rows."""
 
@@ -32,11 +31,15 @@ def distillation_map(results: Path) -> Rows:
     Returns:
         The head of the table, and its rows; the cells of a run that has not ended are empty.
     """
-    alone = [run for run in _runs(results) if run["arm"] == "labels" and run["seed"] == 0]
+    alone = [run for run in read_results(results) if run["arm"] == "labels" and run["seed"] == 0]
     runs = {(Regime(**run["regime"]), run["network"]): run for run in alone}
     planned = {(run.regime, run.network): None for run in map_of_regimes("cores")}
     rows = []
-    for regime, network in {**planned, **runs}:
+    # The lengths of a training beside one another.
+    for regime, network in sorted(
+        {**planned, **runs},
+        key=lambda key: (dataclasses.replace(key[0], epochs=0).name, key[0].epochs, key[1]),
+    ):
         run = runs.get((regime, network))
         longer = runs.get((dataclasses.replace(regime, epochs=2 * regime.epochs), network))
         student = runs.get((regime, STUDENT))
@@ -61,16 +64,13 @@ def distillation_map(results: Path) -> Rows:
 def distillation_arms(results: Path) -> Rows:
     """Return the arms of each regime: mean AUROC over seeds, differences from labels alone and teacher."""
     students = defaultdict(list)  # (regime, arm) -> runs
-    for run in _runs(results):
+    for run in read_results(results):
         if run["network"] == STUDENT:
             students[Regime(**run["regime"]), run["arm"]].append(run)
-    path = results / FILE
-    found = json.loads(path.read_text()) if path.is_file() else []
-    differences = {
-        (Regime(**row["regime"]), row["arm"], row["than"] == "labels"): row
-        for row in found
-        if row["scored on"] == TRUE
-    }
+    from_labels, from_teacher = (
+        {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than_labels)}
+        for than_labels in (True, False)
+    )
     compared = {regime for regime, arm in students if arm != "labels"}
     order = list(BY_NAME)
     rows = []
@@ -85,8 +85,8 @@ def distillation_arms(results: Path) -> Rows:
                 *(*_regime_cells(regime), str(regime.epochs), arm, str(len(runs))),
                 *(f"{mean:.3f}" for mean in means),
                 f"{error:.3f}",
-                _span(differences.get((regime, arm, True))),
-                _span(differences.get((regime, arm, False))),
+                _span(from_labels.get((regime, arm))),
+                _span(from_teacher.get((regime, arm))),
                 "" if arm == "labels" else _epochs_saved(runs, students[regime, "labels"]),
             )
         )
@@ -124,12 +124,12 @@ def distillation_rule(results: Path) -> Rows:
 
 def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
     """Return how many epochs earlier the validation AUROC is there that the student alone reaches at best."""
-    curves = {run["seed"]: np.array(run["validation AUROC by epoch"]) for run in alone}
+    curves = {run["seed"]: np.array(run[CURVE]) for run in alone}
     saved = []
     for run in taught:
         if run["seed"] in curves:
             curve = curves[run["seed"]]
-            epochs = epochs_to_reach(np.array(run["validation AUROC by epoch"]), curve.max())
+            epochs = epochs_to_reach(np.array(run[CURVE]), curve.max())
             saved.append(math.nan if epochs is None else int(curve.argmax()) + 1 - epochs)
     if not saved:
         return ""
@@ -149,10 +149,6 @@ def _regime_cells(regime: Regime) -> tuple[str, str, str]:
 
 def _span(row: Mapping | None) -> str:
     return "" if row is None else f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
-
-
-def _runs(results: Path) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted(results.glob("*_s[0-9].json"))]
 
 
 def _mean_auroc(run: Mapping | None, name: str) -> float:

@@ -1,6 +1,5 @@
 """The rule of docs/distillation.md, applied to the measured differences: does an arm become the default?"""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.distillation.differences import FILE, LARGEST_P, NOISY, TRUE
+from benchmarks.distillation.arms import is_contender
+from benchmarks.distillation.differences import LARGEST_P, read_differences
 from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.runs import NOISY, read_results
 from benchmarks.distillation.stages import FINALIST_REGIMES, FINALIST_SEEDS
 from cxr14.evaluation.intervals import holm
 from cxr14.settings import STUDENT
@@ -63,12 +64,9 @@ def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> lis
     Returns:
         A verdict for each regime and arm.
     """
-    path = results / FILE
-    rows = json.loads(path.read_text()) if path.is_file() else []
     by_regime = defaultdict(dict)  # regime -> arm -> row
-    for row in rows:
-        contends = row["than"] == "labels" and not row["arm"].startswith(("labels", "control"))
-        if contends and row["scored on"] == TRUE and len(row["seeds"]) > 1:
+    for row in read_differences(results):
+        if is_contender(row["arm"]) and len(row["seeds"]) > 1:
             by_regime[Regime(**row["regime"])][row["arm"]] = row
     errors = _calibration_errors(results)
     found = []
@@ -95,10 +93,8 @@ def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> lis
 
 def _calibration_errors(results: Path) -> dict[tuple[Regime, str, int], float]:
     """Return the mean calibration error of every student on the noisy labels, by regime, arm and seed."""
-    errors = {}
-    for path in results.glob("*_s[0-9].json"):
-        run = json.loads(path.read_text())
-        if run["network"] == STUDENT:
-            error = run[NOISY]["mean calibration error"]
-            errors[Regime(**run["regime"]), run["arm"], run["seed"]] = error
-    return errors
+    return {
+        (Regime(**run["regime"]), run["arm"], run["seed"]): run[NOISY]["mean calibration error"]
+        for run in read_results(results)
+        if run["network"] == STUDENT
+    }

@@ -20,6 +20,10 @@ from cxr14.settings import ROOT, STUDENT
 KD = "6-Distilling-to-EEEA-Net-C2"
 TRAINED = "trained"
 
+VALIDATION, NOISY, TRUE = "validation, noisy labels", "test, noisy labels", "test, true labels"
+"""What a run is scored on."""
+CURVE = "validation AUROC by epoch"
+
 
 @dataclass(frozen=True)
 class Run:
@@ -125,7 +129,7 @@ def score(run: Run, work: Path, results: Path) -> Path:
         "teachers": [teacher.name for teacher in run.teachers],
         "flags": {name: str(value) for name, value in run.flags.items()},
         "best epoch": trained.about.epoch,
-        "validation AUROC by epoch": _history(folder / "model.log.csv"),
+        CURVE: _history(folder / "model.log.csv"),
         "device": devices.describe(group.device),
         "versions": trained.about.versions,
         "weights": trained.weights_hash,
@@ -136,9 +140,9 @@ def score(run: Run, work: Path, results: Path) -> Path:
         model = devices.place(model, group.device)
         logits[name] = inference.predict(model, batches, group, image_size=size, note=f"scoring {run.name}")
     for name, key, path_of_list in (
-        ("validation, noisy labels", "val", lists.val),
-        ("test, noisy labels", "test", lists.test),
-        ("test, true labels", "test", lists.test_true),
+        (VALIDATION, "val", lists.val),
+        (NOISY, "test", lists.test),
+        (TRUE, "test", lists.test_true),
     ):
         labels = read_list(path_of_list).labels
         by_finding = metrics.auroc(labels, logits[key])
@@ -152,6 +156,11 @@ def score(run: Run, work: Path, results: Path) -> Path:
     with atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
     return path
+
+
+def read_results(results: Path) -> list[dict]:
+    """Return the content of all JSON files of runs, in the order of their names."""
+    return [json.loads(path.read_text()) for path in sorted(results.glob("*_s[0-9].json"))]
 
 
 def _history(path: Path) -> list[float]:

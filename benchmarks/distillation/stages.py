@@ -67,7 +67,7 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
     A network is at its plateau where twice the epochs raise its validation AUROC by less than 0.003.
     """
-    regimes = [SCREENED, FIT, Regime(train_count=5_000), Regime(train_count=1_000, epochs=40)]
+    regimes = [SCREENED, Regime(train_count=5_000), Regime(train_count=1_000, epochs=40)]
     networks = (CHEXNET, STUDENT)
     if budget == "gpu":
         networks = (*NAMES[1:], STUDENT)
@@ -77,14 +77,13 @@ def map_of_regimes(budget: Budget) -> list[Run]:
             for size in (64, 96, 128)
             for noise in (0.08, 0.0)
         ]
-    planned = [
+    longest = Run(replace(FIT, epochs=2 * FIT.epochs), STUDENT)
+    return [
         Run(replace(regime, epochs=length * regime.epochs), network)
         for regime in dict.fromkeys(regimes)
         for length in (1, 2)
         for network in networks
-        if budget == "gpu" or regime != FIT or network == STUDENT
-    ]
-    return list(dict.fromkeys(planned))
+    ] + [longest]
 
 
 def screening(budget: Budget) -> list[Run]:
