@@ -7,5 +7,11 @@ def markdown(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(_line(cells) for cells in lines) + "\n"
 
 
+def value_range(values: list[float], digits: str) -> str:
+    """Return the least and the greatest value as text, or one where both read the same."""
+    ends = [f"{end:{digits}}" for end in (min(values), max(values))]
+    return ends[0] if ends[0] == ends[1] else " to ".join(ends)
+
+
 def _line(cells: tuple[str, ...]) -> str:
     return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)

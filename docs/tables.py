@@ -15,7 +15,7 @@ from benchmarks.gpu.page import gpu_table
 from cxr14.files import atomic_write
 from cxr14.report import published_results
 from cxr14.settings import ROOT
-from docs import benchmark_tables, deployment_tables
+from docs import benchmark_tables, deployment_tables, training_tables
 from docs.benchmark_tables import RESULTS
 from docs.markdown import markdown
 from docs.tree import tree
@@ -93,15 +93,15 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "tree": tree,
     "loading": benchmark_tables.loading,
     "scale": benchmark_tables.scale,
-    "training": benchmark_tables.training,
-    "training-ratios": benchmark_tables.training_ratios,
+    "training": training_tables.training,
+    "training-ratios": training_tables.training_ratios,
     "cold": benchmark_tables.cold,
-    "scoring": benchmark_tables.scoring,
-    "floor": benchmark_tables.floor,
-    "teacher-cache": benchmark_tables.teacher_cache,
-    "stage-hours": benchmark_tables.stage_hours,
+    "scoring": training_tables.scoring,
+    "floor": training_tables.floor,
+    "teacher-cache": training_tables.teacher_cache,
+    "stage-hours": training_tables.stage_hours,
     "gpu": lambda: markdown(*gpu_table(RESULTS)),
-    "threads": benchmark_tables.threads,
+    "threads": training_tables.threads,
     "tolerance": benchmark_tables.tolerance,
     "interval-speed": benchmark_tables.interval_speed,
     "interval-coverage": lambda: benchmark_tables.interval_coverage(normal=True),
