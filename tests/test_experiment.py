@@ -82,7 +82,7 @@ def test_differences_are_those_of_the_mean_aurocs(made):
     assert by_than["3-CheXNet"]["difference"] < 0
 
 
-def test_tables_and_figure_come_from_the_files_alone(made, tmp_path):
+def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch):
     work, results = made
     differences.write(work, results)
     head, rows = page.distillation_arms(results)
@@ -92,6 +92,10 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path):
     assert cells["minus labels alone"].startswith("+")
     assert cells["minus its best teacher"].startswith("-")
     assert cells["epochs saved"] == "0.0 (0.0 to 0.0)"  # both curves are best at their last epoch
+    monkeypatch.setattr(page, "FIT", REGIME)
+    monkeypatch.setattr(page, "FINALISTS", ("matching",))
+    (row,) = page.distillation_finalists(results)
+    assert row == ("matching", "3", "2", cells["minus labels alone"], cells["minus its best teacher"])
     head, rows = page.distillation_map(results)
     made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
     assert {row["network"] for row in made_rows} == {"EEEA-Net-C2", "CheXNet"}

@@ -13,7 +13,7 @@ from benchmarks.distillation.differences import read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, read_results
-from benchmarks.distillation.stages import map_of_regimes
+from benchmarks.distillation.stages import FINALISTS, FIT, map_of_regimes
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
@@ -67,10 +67,7 @@ def distillation_arms(results: Path) -> Rows:
     for run in read_results(results):
         if run["network"] == STUDENT:
             students[Regime(**run["regime"]), run["arm"]].append(run)
-    from_labels, from_teacher = (
-        {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than_labels)}
-        for than_labels in (True, False)
-    )
+    from_labels, from_teacher = _differences(results)
     compared = {regime for regime, arm in students if arm != "labels"}
     order = list(BY_NAME)
     rows = []
@@ -93,6 +90,19 @@ def distillation_arms(results: Path) -> Rows:
     head = ("signs", "radiographs", "px", "epochs", "arm", "seeds", "validation", "test", "test, true labels")
     measures = ("calibration error", "minus labels alone", "minus its best teacher", "epochs saved")
     return (*head, *measures), rows
+
+
+def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
+    """Return arm, epochs, seeds and differences of the finalists, at the plateau and after twice as many epochs."""
+    from_labels, from_teacher = _differences(results)
+    rows = []
+    for regime in (FIT, dataclasses.replace(FIT, epochs=2 * FIT.epochs)):
+        for arm in FINALISTS:
+            row = from_labels.get((regime, arm))
+            if row:
+                spans = (_span(row), _span(from_teacher.get((regime, arm))))
+                rows.append((arm, str(regime.epochs), str(len(row["seeds"])), *spans))
+    return rows
 
 
 def distillation_rule(results: Path) -> Rows:
@@ -140,6 +150,14 @@ def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
     degrees = len(saved) - 1
     found = difference(np.mean(saved), np.var(saved, ddof=1) / len(saved), degrees)
     return f"{found.value:.1f} ({found.low:.1f} to {found.high:.1f})"
+
+
+def _differences(results: Path) -> list[dict[tuple[Regime, str], dict]]:
+    """Return the differences by regime and arm: from labels alone, and from the best teacher."""
+    return [
+        {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than_labels)}
+        for than_labels in (True, False)
+    ]
 
 
 def _regime_cells(regime: Regime) -> tuple[str, str, str]:
