@@ -28,6 +28,9 @@ from cxr14.path_checks import check_paths, output_files
 LARGEST = 2**31 - 1
 """Largest number of a setting that has no limit of its own; sums and products of two fit 64 bits."""
 
+SMALLEST_IMAGE = 32
+"""Pixels of a side: the networks halve it five times."""
+
 _ABOVE_ZERO = 1e-12
 _FLAG = re.compile(r"--[\w-]+")
 
@@ -47,7 +50,7 @@ class Range:
 PositiveInt = Annotated[int, Range(1)]
 NonNegativeInt = Annotated[int, Range(0)]
 Processes = Annotated[int, Range(0, 512)]
-ImageSide = Annotated[int, Range(32, 4096)]
+ImageSide = Annotated[int, Range(SMALLEST_IMAGE, 4096)]
 PositiveFloat = Annotated[float, Range(_ABOVE_ZERO)]
 NonNegativeFloat = Annotated[float, Range(0)]
 Fraction = Annotated[float, Range(0, 1)]

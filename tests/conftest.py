@@ -55,6 +55,9 @@ def lock_held(path):
         holder.stdin.close()
 
 
+FORKING = ("test_faults.py", "test_kills.py", "test_bombs.py")
+
+
 def pytest_configure():
     """Restore Ctrl-C: a shell starts background jobs with SIGINT ignored, and children inherit it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -67,7 +70,7 @@ def pytest_collection_modifyitems(items):
     The very first ones fork this process, which is safe only before other tests have started threads in it.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    items.sort(key=lambda item: item.path.name != "test_faults.py")
+    items.sort(key=lambda item: item.path.name not in FORKING)
 
 
 @pytest.fixture(scope="session")

@@ -93,7 +93,7 @@ def distillation_arms(results: Path) -> Rows:
 
 
 def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
-    """Return arm, epochs, seeds and differences of the finalists, at the plateau and after twice as many epochs."""
+    """Return arm, epochs, seeds and differences of the finalists, at both lengths."""
     from_labels, from_teacher = _differences(results)
     rows = []
     for regime in (FIT, dataclasses.replace(FIT, epochs=2 * FIT.epochs)):

@@ -8,6 +8,7 @@ from types import ModuleType
 from torch import nn
 
 from cxr14.errors import InputError
+from cxr14.script import SMALLEST_IMAGE
 from cxr14.settings import ROOT
 
 NAMES: tuple[str, ...] = (
@@ -18,9 +19,6 @@ NAMES: tuple[str, ...] = (
     "5-AutoFormerV2-base",
 )
 """The folders of the study's five networks, in its order."""
-
-SMALLEST_IMAGE = 32
-"""Pixels: every network halves its image five times."""
 
 # The build of a wheel copies the numbered folders there (setup.py). A clone has no such folder.
 _INSTALLED = Path(__file__).resolve().parent.parent / "networks"

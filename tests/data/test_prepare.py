@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from cxr14 import script as script_entry
 from cxr14.data import image_lists, images, splits
@@ -297,6 +297,19 @@ def test_unusable_files_are_reported_and_left_out_of_the_lists(source, tmp_path,
     assert listed == set(NAMES) - {missing, cut, black, other}
     assert listed <= set(images.open_images(tmp_path / "images").names)
     assert "1 unreadable (left out)" in capsys.readouterr().out
+
+
+def test_a_radiograph_that_is_stored_turned_is_reported_and_packed_as_stored(source, tmp_path):
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    path = source / "images" / NAMES[0]
+    stored = np.asarray(Image.open(path))
+    Image.fromarray(stored).save(path, exif=turned)
+    assert prepare(source, tmp_path) == 0
+    report = (tmp_path / "prepare-report.csv").read_text()
+    assert f'{NAMES[0]},format,"L, turned by its EXIF data, read as stored",no' in report
+    pixels, row = open_store(tmp_path / "images")[0], 0
+    np.testing.assert_array_equal(pixels[row], images.resize(stored, pixels.shape[1]))
 
 
 def test_dicom_files_are_packed_like_png_files_of_the_same_grays(source, tmp_path):
