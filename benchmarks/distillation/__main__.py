@@ -34,10 +34,10 @@ from cxr14.settings import ROOT
 class ExperimentSettings(ScriptSettings):
     """The experiment on distillation."""
 
-    stage: Literal["map", "screening", "finalists", "longer", "compare", "draw"] = "map"
+    stage: Literal["map", "screening", "rates", "finalists", "longer", "compare", "draw"] = "map"
     """map: each network alone, over regimes: where is a teacher better than the student; screening: every
-    arm, two seeds; finalists: five seeds; longer: the same for twice the epochs; compare: differences between
-    the arms; draw: the figure of docs/distillation.md."""
+    arm, two seeds; rates: three learning rates; finalists: five seeds; longer: the same for twice the epochs;
+    compare: differences between the arms; draw: the figure of docs/distillation.md."""
     budget: Budget = "cores"
     """cores: what two cores do within hours; gpu: all regimes and arms."""
     work: Path = ROOT / "benchmarks" / "work"

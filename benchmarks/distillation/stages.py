@@ -57,6 +57,16 @@ _ON_CORES = (
 FINALISTS = ("labels", "bernoulli", "matching, T 4")
 """Arms with all seeds and two lengths, chosen on the validation AUROC of the screening."""
 
+_RATES = (
+    "labels",
+    "labels, rate 0.001",
+    "labels, rate 0.009",
+    "matching, T 4",
+    "matching, T 4, rate 0.001",
+    "matching, T 4, rate 0.009",
+)
+"""A third and three times the learning rate of regimes.py, with and without a teacher."""
+
 FINALIST_SEEDS = 5
 FINALIST_REGIMES = (FIT, Regime(train_count=5_000), Regime(train_count=20_000, epochs=12))
 """The regimes of the finalists; on two cores the first alone."""
@@ -88,8 +98,14 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
 def screening(budget: Budget) -> list[Run]:
     """Return every arm with two seeds, at half of the plateau's length."""
-    names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
+    names = [arm.name for arm in ARMS if "learning-rate" not in arm.flags] if budget == "gpu" else _ON_CORES
     return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed)]
+
+
+def rates(_: Budget) -> list[Run]:
+    """Return labels alone and the best way to teach at three learning rates, so that neither is compared at a
+    rate that suits the other, at half of the plateau's length."""
+    return [run for name in _RATES for run in _runs(BY_NAME[name], SCREENED, seed=0)]
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
@@ -109,6 +125,7 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
 STAGES: dict[str, Callable[[Budget], list[Run]]] = {
     "map": map_of_regimes,
     "screening": screening,
+    "rates": rates,
     "finalists": finalists,
     "longer": partial(finalists, length=2),
 }
