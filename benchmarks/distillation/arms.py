@@ -65,9 +65,17 @@ ARMS: tuple[Arm, ...] = (
 )
 
 
+BY_NAME = {arm.name: arm for arm in ARMS}
+
+TAUGHT_BY_ONE = "matching, T 4"
+"""The arm that several teachers are compared with: the same loss, and the best teacher alone."""
+
+
+def has_several_teachers(name: str) -> bool:
+    """Return whether an arm of this name has more than one teacher."""
+    return name in BY_NAME and BY_NAME[name].teaching in ("two", "three", "five")
+
+
 def is_contender(name: str) -> bool:
     """Return whether an arm has a teacher that could become the default's."""
     return not name.startswith(("labels", "control"))
-
-
-BY_NAME = {arm.name: arm for arm in ARMS}

@@ -3,10 +3,12 @@
 import json
 from collections import defaultdict
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from benchmarks.distillation import data
+from benchmarks.distillation.arms import TAUGHT_BY_ONE, has_several_teachers
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results
 from cxr14.data.image_lists import read_list
@@ -16,6 +18,7 @@ from cxr14.evaluation.resamples import Resamples
 from cxr14.evaluation.seeds import seeded_difference
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
+from cxr14.models.zoo import NAMES
 from cxr14.settings import STUDENT
 
 FILE = "differences.json"
@@ -23,7 +26,9 @@ LARGEST_P = 0.05
 
 
 def write(work: Path, results: Path) -> Path:
-    """Compare every arm of the student with labels alone, and with its best teacher, in each regime.
+    """Compare every arm of the student with labels alone and with its best teacher, in each regime.
+
+    An arm of several teachers is compared with the student of the best one too.
 
     Args:
         work: folder with the logits of the runs.
@@ -52,11 +57,13 @@ def write(work: Path, results: Path) -> Path:
     return path
 
 
-def read_differences(results: Path, than_labels: bool = True) -> list[dict]:
-    """Return the differences on the true labels, from labels alone or else from the best teacher."""
+def read_differences(results: Path, than: Literal["labels", "teacher", "taught by one"]) -> list[dict]:
+    """Return the differences on the true labels: from labels alone, from the best teacher, or from the
+    student that the best teacher alone has taught."""
     path = results / FILE
     rows = json.loads(path.read_text()) if path.is_file() else []
-    return [row for row in rows if row["scored on"] == TRUE and (row["than"] == "labels") == than_labels]
+    names = {"labels": ("labels",), "teacher": NAMES, "taught by one": (TAUGHT_BY_ONE,)}[than]
+    return [row for row in rows if row["scored on"] == TRUE and row["than"] in names]
 
 
 def _rows(
@@ -67,29 +74,29 @@ def _rows(
         if run["network"] == STUDENT:
             students[run["arm"]][run["seed"]] = run
     rows = []
+
+    def compare(arm: str, than: str, seeds: list[int], others: list[dict]) -> None:
+        ours = _logits([students[arm][seed] for seed in seeds], work)
+        found = _compare(labels, ours, _logits(others, work), patients)
+        rows.append({"arm": arm, "than": than, "seeds": seeds, **found})
+
     for arm, by_seed in students.items():
-        alone = students.get("labels", {})
-        seeds = sorted(by_seed.keys() & alone.keys())
-        if arm == "labels" or not seeds:
+        if arm == "labels":
             continue
-        ours = _logits([by_seed[seed] for seed in seeds], work)
-        rows.append(
-            {
-                "arm": arm,
-                "than": "labels",
-                "seeds": seeds,
-                **_compare(labels, ours, _logits([alone[seed] for seed in seeds], work), patients),
-            }
-        )
-        teachers = [run for run in scored if run["run"] in by_seed[seeds[0]]["teachers"]]
-        if not teachers or arm.startswith("control"):
-            continue
-        best = max(teachers, key=lambda run: run[VALIDATION]["mean AUROC"])
-        if (work / "runs" / best["run"] / "logits.npz").is_file():
-            theirs = np.repeat(_logits([best], work), len(seeds), axis=0)  # one teacher for all seeds
-            than = {"arm": arm, "than": best["network"], "seeds": seeds}
-            rows.append({**than, **_compare(labels, ours, theirs, patients)})
+        for than in ("labels", TAUGHT_BY_ONE) if has_several_teachers(arm) else ("labels",):
+            seeds = sorted(by_seed.keys() & students.get(than, {}).keys())
+            if seeds:
+                compare(arm, than, seeds, [students[than][seed] for seed in seeds])
+        best = _best_teacher(next(iter(by_seed.values())), scored)
+        if best and not arm.startswith("control") and (work / "runs" / best["run"] / "logits.npz").is_file():
+            compare(arm, best["network"], sorted(by_seed), [best] * len(by_seed))  # one for all seeds
     return rows
+
+
+def _best_teacher(student: dict, scored: list[dict]) -> dict | None:
+    """Return the run of the teacher with the best validation AUROC; None without a teacher."""
+    teachers = [run for run in scored if run["run"] in student["teachers"]]
+    return max(teachers, key=lambda run: run[VALIDATION]["mean AUROC"], default=None)
 
 
 def _logits(runs: list[dict], work: Path) -> np.ndarray:

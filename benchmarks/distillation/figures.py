@@ -30,8 +30,8 @@ def write(results: Path, path: Path, regimes: tuple[Regime, Regime] = (SCREENED,
     figure, (screened, plateau, curves) = plt.subplots(
         1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained"
     )
-    _draw_gains(screened, read_differences(results), runs, regimes[0])
-    _draw_gains(plateau, read_differences(results), runs, regimes[1])
+    _draw_gains(screened, read_differences(results, "labels"), runs, regimes[0])
+    _draw_gains(plateau, read_differences(results, "labels"), runs, regimes[1])
     _draw_curves(curves, runs, regimes[1])
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)

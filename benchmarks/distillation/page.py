@@ -67,7 +67,7 @@ def distillation_arms(results: Path) -> Rows:
     for run in read_results(results):
         if run["network"] == STUDENT:
             students[Regime(**run["regime"]), run["arm"]].append(run)
-    from_labels, from_teacher = _differences(results)
+    from_labels, from_teacher, _ = _differences(results)
     compared = {regime for regime, arm in students if arm != "labels"}
     order = list(BY_NAME)
     rows = []
@@ -94,7 +94,7 @@ def distillation_arms(results: Path) -> Rows:
 
 def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
     """Return arm, epochs, seeds and differences of the finalists, at both lengths."""
-    from_labels, from_teacher = _differences(results)
+    from_labels, from_teacher, _ = _differences(results)
     rows = []
     for regime in (FIT, dataclasses.replace(FIT, epochs=2 * FIT.epochs)):
         for arm in FINALISTS:
@@ -153,10 +153,11 @@ def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
 
 
 def _differences(results: Path) -> list[dict[tuple[Regime, str], dict]]:
-    """Return the differences by regime and arm: from labels alone, and from the best teacher."""
+    """Return the differences by regime and arm: from labels alone, from the best teacher, and, with several
+    teachers, from the student of the best one."""
     return [
-        {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than_labels)}
-        for than_labels in (True, False)
+        {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than)}
+        for than in ("labels", "teacher", "taught by one")
     ]
 
 

@@ -65,7 +65,7 @@ def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> lis
         A verdict for each regime and arm.
     """
     by_regime = defaultdict(dict)  # regime -> arm -> row
-    for row in read_differences(results):
+    for row in read_differences(results, "labels"):
         if is_contender(row["arm"]) and len(row["seeds"]) > 1:
             by_regime[Regime(**row["regime"])][row["arm"]] = row
     errors = _calibration_errors(results)
