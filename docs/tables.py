@@ -15,6 +15,7 @@ from benchmarks.distillation.page import (
     distillation_finalists,
     distillation_map,
     distillation_rule,
+    distillation_several,
 )
 from benchmarks.gpu.page import gpu_table
 from cxr14.files import atomic_write
@@ -138,6 +139,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deployment-program": deployment_tables.deployment_program,
     "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
     "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
+    "distillation-several": lambda: markdown(*distillation_several(RESULTS / "distillation")),
     "distillation-rule": lambda: markdown(*distillation_rule(RESULTS / "distillation")),
 }
 PAGES = tuple(

@@ -101,6 +101,10 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     monkeypatch.setattr(page, "FINALISTS", ("matching",))
     (row,) = page.distillation_finalists(results)
     assert row == ("matching", "3", "2", cells["minus labels alone"], cells["minus its best teacher"])
+    head, rows = page.distillation_several(results)
+    (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100")
+    assert cells["arm"] == "matching, T 4, two teachers" and cells["seeds"] == "1"
+    assert {row[-1] for row in rows if row[1] != "100"} == {""}  # planned, and not yet measured
     head, rows = page.distillation_map(results)
     made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
     assert {row["network"] for row in made_rows} == {"EEEA-Net-C2", "CheXNet"}
@@ -110,7 +114,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
 
 def verdict(**changed):
     facts = {"difference": 0.02, "p_value": 0.001, "of_twice_the_epochs": 0.01, "worse_findings": ()}
-    facts |= {"calibration_loss": 0.0, "seeds": 5}
+    facts |= {"seeds_of_twice_the_epochs": 5, "calibration_loss": 0.0, "seeds": 5}
     return rule.Verdict(REGIME, "matching", **(facts | changed)).passes
 
 
@@ -139,3 +143,4 @@ def test_verdicts_come_from_the_differences(made):
     path.write_text(json.dumps(rows + longer))
     (found,) = rule.verdicts(results, [REGIME])
     assert found.regime == REGIME and found.of_twice_the_epochs == -0.01
+    assert found.seeds_of_twice_the_epochs == 2

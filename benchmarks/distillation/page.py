@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.distillation.arms import BY_NAME
+from benchmarks.distillation.arms import BY_NAME, has_several_teachers
 from benchmarks.distillation.differences import read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, read_results
-from benchmarks.distillation.stages import FINALISTS, FIT, map_of_regimes
+from benchmarks.distillation.stages import FINALISTS, FIT, map_of_regimes, screening
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
@@ -105,6 +105,25 @@ def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
     return rows
 
 
+def distillation_several(results: Path) -> Rows:
+    """Return what several teachers add to the student of the best of them.
+
+    Args:
+        results: folder of the JSON files.
+
+    Returns:
+        The head of the table, and its rows; the cells of an arm that has not ended are empty.
+    """
+    found = _differences(results)[2]
+    planned = {(run.regime, run.arm): None for run in screening("cores") if has_several_teachers(run.arm)}
+    rows = []
+    for regime, arm in {**planned, **found}:
+        row = found.get((regime, arm))
+        seeds = str(len(row["seeds"])) if row else ""
+        rows.append((*_regime_cells(regime), str(regime.epochs), arm, seeds, _span(row)))
+    return ("signs", "radiographs", "px", "epochs", "arm", "seeds", "minus taught by the best one"), rows
+
+
 def distillation_rule(results: Path) -> Rows:
     """Return what the rule says of each arm that has several seeds.
 
@@ -113,7 +132,7 @@ def distillation_rule(results: Path) -> Rows:
     """
     rows = []
     for each in verdicts(results):
-        longer = each.of_twice_the_epochs
+        longer, seeds = each.of_twice_the_epochs, each.seeds_of_twice_the_epochs
         rows.append(
             (
                 *_regime_cells(each.regime),
@@ -121,7 +140,7 @@ def distillation_rule(results: Path) -> Rows:
                 str(each.seeds),
                 f"{each.difference:+.3f}",
                 f"{each.p_value:.2g}",
-                "" if math.isnan(longer) else f"{longer:+.3f}",
+                "" if math.isnan(longer) else f"{longer:+.3f} ({seeds} seed{'s' * (seeds > 1)})",
                 ", ".join(each.worse_findings) or "none",
                 f"{each.calibration_loss:+.3f}",
                 {True: "yes", False: "no", None: "open"}[each.passes],

@@ -34,6 +34,7 @@ class Verdict:
     """Holm-adjusted over the arms with all seeds."""
     of_twice_the_epochs: float
     """The same difference after twice the epochs; NaN where it was not measured."""
+    seeds_of_twice_the_epochs: int
     worse_findings: tuple[str, ...]
     calibration_loss: float
     """Mean calibration error minus that of labels alone."""
@@ -84,6 +85,7 @@ def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> lis
                     row["difference"],
                     float(p_value),
                     longer[arm]["difference"] if arm in longer else math.nan,
+                    len(longer[arm]["seeds"]) if arm in longer else 0,
                     tuple(row["findings that are worse"]),
                     float(np.mean(loss)),
                 )
