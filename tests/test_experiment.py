@@ -108,7 +108,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     head, rows = page.distillation_map(results)
     made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
     assert {row["network"] for row in made_rows} == {"EEEA-Net-C2", "CheXNet"}
-    picture = figures.write(results, tmp_path / "figure.png", (REGIME, REGIME))
+    picture = figures.write(results, tmp_path / "figure.png", REGIME, REGIME)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

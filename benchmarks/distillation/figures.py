@@ -1,5 +1,7 @@
 """The figure of docs/distillation.md, from the JSON files alone: what each arm adds, and curves."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -15,74 +17,93 @@ from cxr14.files import atomic_write
 from cxr14.settings import STUDENT
 
 
-def write(results: Path, path: Path, regimes: tuple[Regime, Regime] = (SCREENED, FIT)) -> Path:
+def write(results: Path, path: Path, screened: Regime = SCREENED, plateau: Regime = FIT) -> Path:
     """Draw what each arm adds to labels alone, and the curves of the finalists.
 
     Args:
         results: folder of the JSON files, with the differences.
         path: the PNG file.
-        regimes: of the screening and of the finalists.
+        screened: regime of the screening.
+        plateau: regime of the finalists, who are drawn after twice its epochs too.
 
     Returns:
         `path`.
     """
-    runs = read_results(results)
-    figure, (screened, plateau, curves) = plt.subplots(
+    runs, rows = read_results(results), read_differences(results, "labels")
+    lengths = (plateau, replace(plateau, epochs=2 * plateau.epochs))
+    figure, (all_arms, finalists, curves) = plt.subplots(
         1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained"
     )
-    _draw_gains(screened, read_differences(results, "labels"), runs, regimes[0])
-    _draw_gains(plateau, read_differences(results, "labels"), runs, regimes[1])
-    _draw_curves(curves, runs, regimes[1])
+    _draw_gains(all_arms, rows, runs, (screened,))
+    _draw_gains(finalists, rows, runs, lengths)
+    _draw_curves(curves, runs, lengths)
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)
     return path
 
 
-def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regime: Regime) -> None:
-    """Draw each arm's difference from labels alone with its interval, and the teachers' lead as lines."""
-    wanted = [row for row in rows if Regime(**row["regime"]) == regime]
+def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequence[Regime]) -> None:
+    """Draw each arm's difference from labels alone with its interval, and the lead of its teacher."""
     order = list(BY_NAME)
-    wanted.sort(key=lambda row: order.index(row["arm"]), reverse=True)
-    for height, row in enumerate(wanted):
+    wanted = [(Regime(**row["regime"]), row) for row in rows]
+    wanted = [(regime, row) for regime, row in wanted if regime in regimes]
+    wanted.sort(key=lambda each: (each[0].epochs, order.index(each[1]["arm"])), reverse=True)
+    leads = {}
+    for regime in regimes:
+        alone = _mean([run for run in runs if _is(run, regime, "labels")], TRUE)
+        leads[regime] = {name: value - alone for name, value in _teachers(runs, regime, TRUE).items()}
+    for height, (regime, row) in enumerate(wanted):
         colour = "C0" if is_contender(row["arm"]) else "0.5"
         axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2)
         inside = colour if len(row["seeds"]) > 1 else "white"
         axes.plot(row["difference"], height, "o", color=colour, markerfacecolor=inside)
-    names = [f"{row['arm']} ({len(row['seeds'])})" for row in wanted]
+        for name, lead in leads[regime].items():
+            label = f"{name} itself" if height == 0 else None
+            axes.plot(lead, height, "|", color="C1", markersize=14, markeredgewidth=2, label=label)
+    names = [f"{row['arm']}{_length(regime, regimes)} ({len(row['seeds'])})" for regime, row in wanted]
     axes.set_yticks(range(len(wanted)), names, fontsize=8)
     axes.set_ylim(-1, max(len(wanted), 4))
     axes.axvline(0, color="0.6", linewidth=1)
-    alone = _mean([run for run in runs if _is(run, regime, "labels")], TRUE)
-    for name, value in _teachers(runs, regime, TRUE).items():
-        axes.axvline(value - alone, color="C1", linestyle=":")
-        place = {"xycoords": ("data", "axes fraction"), "rotation": 90, "ha": "right", "va": "top"}
-        axes.annotate(f"{name} itself ", (value - alone, 1), fontsize=8, **place)
-    axes.set_title(f"{regime.epochs} epochs (seeds)", fontsize=10)
+    axes.set_title(
+        f"{' and '.join(str(regime.epochs) for regime in regimes)} epochs (number of seeds)", fontsize=10
+    )
     axes.set_xlabel(
         "test AUROC minus labels alone (true labels, SYNTHETIC)\n"
         "95 % intervals: over patients and seeds; hollow: patients alone",
         fontsize=8,
     )
+    if wanted:
+        axes.legend(fontsize=8, loc="upper left")
 
 
-def _draw_curves(axes: Axes, runs: list[dict], regime: Regime) -> None:
+def _draw_curves(axes: Axes, runs: list[dict], regimes: Sequence[Regime]) -> None:
     """Draw the validation AUROC by epoch of the finalists, means over seeds, and the teachers' best."""
-    for name, value in _teachers(runs, regime, VALIDATION).items():
+    for name, value in _teachers(runs, regimes[0], VALIDATION).items():
         axes.axhline(value, color="C1", linestyle=":")
         axes.annotate(f"{name} at its best", (1, value), va="bottom", fontsize=8)
-    for arm in FINALISTS:
-        curves = [run[CURVE] for run in runs if _is(run, regime, arm)]
-        if curves:
-            style = "-" if is_contender(arm) else "--"
-            epochs = 1 + np.arange(len(curves[0]))
-            axes.plot(epochs, np.mean(curves, axis=0), style, label=f"{arm} ({len(curves)})")
-    axes.set_title(f"{regime.epochs} epochs, mean over (seeds)", fontsize=10)
+    for number, arm in enumerate(FINALISTS):
+        for regime in regimes:
+            curves = [run[CURVE] for run in runs if _is(run, regime, arm)]
+            if curves:
+                epochs = 1 + np.arange(len(curves[0]))
+                axes.plot(
+                    *(epochs, np.mean(curves, axis=0), "-" if is_contender(arm) else "--"),
+                    color=f"C{number}",
+                    alpha=1 if regime == regimes[0] else 0.45,
+                    label=f"{arm}{_length(regime, regimes)} ({len(curves)})",
+                )
+    axes.set_title("mean over seeds (their number)", fontsize=10)
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("validation AUROC (noisy labels, SYNTHETIC)", fontsize=9)
     if axes.lines:
-        axes.set_ylim(bottom=max(0.5, axes.get_ylim()[1] - 0.15))
+        axes.set_ylim(bottom=max(0.5, axes.get_ylim()[1] - 0.12))
     axes.legend(fontsize=8, loc="lower right")
+
+
+def _length(regime: Regime, regimes: Sequence[Regime]) -> str:
+    """Return the length of a training where the figure has several."""
+    return f", {regime.epochs} epochs" if len(regimes) > 1 else ""
 
 
 def _is(run: dict, regime: Regime, arm: str) -> bool:
