@@ -107,7 +107,18 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     assert {row[-1] for row in rows if row[1] != "100"} == {""}  # planned, and not yet measured
     head, rows = page.distillation_map(results)
     made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
-    assert {row["network"] for row in made_rows} == {"EEEA-Net-C2", "CheXNet"}
+    assert {row["network"]: row["seeds"] for row in made_rows} == {"EEEA-Net-C2": "2", "CheXNet": "1"}
+    assert all(row["gain of twice the epochs"] == "" for row in made_rows)
+    path = results / "alone_s1.json"
+    longer = json.loads(path.read_text())
+    longer["regime"] = dict(longer["regime"], epochs=6)
+    longer[runs.VALIDATION] = longer[runs.VALIDATION] | {
+        "mean AUROC": longer[runs.VALIDATION]["mean AUROC"] + 0.01
+    }
+    (results / "longer_s1.json").write_text(json.dumps(longer))
+    head, rows = page.distillation_map(results)
+    (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:5] == ("EEEA-Net-C2", "3"))
+    assert row["gain of twice the epochs"] == "+0.010 (1 seed)"  # of the seed that has both lengths
     picture = figures.write(results, tmp_path / "figure.png", REGIME, REGIME)
     assert picture.read_bytes().startswith(b"\x89PNG")
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -29,35 +29,52 @@ def distillation_map(results: Path) -> Rows:
         results: folder of the JSON files.
 
     Returns:
-        The head of the table, and its rows; the cells of a run that has not ended are empty.
+        The head of the table, and its rows, means over seeds; the gain is that of the seeds that have both
+        lengths. The cells of a run that has not ended are empty.
     """
-    alone = [run for run in read_results(results) if run["arm"] == "labels" and run["seed"] == 0]
-    runs = {(Regime(**run["regime"]), run["network"]): run for run in alone}
-    planned = {(run.regime, run.network): None for run in map_of_regimes("cores")}
+    alone = defaultdict(dict)  # (regime, network) -> seed -> run
+    for run in read_results(results):
+        if run["arm"] == "labels":
+            alone[Regime(**run["regime"]), run["network"]][run["seed"]] = run
+    planned = {(run.regime, run.network): {} for run in map_of_regimes("cores")}
     rows = []
     # The lengths of a training beside one another.
     for regime, network in sorted(
-        {**planned, **runs},
+        {**planned, **alone},
         key=lambda key: (dataclasses.replace(key[0], epochs=0).name, key[0].epochs, key[1]),
     ):
-        run = runs.get((regime, network))
-        longer = runs.get((dataclasses.replace(regime, epochs=2 * regime.epochs), network))
-        student = runs.get((regime, STUDENT))
+        seeds = alone.get((regime, network), {})
+        longer = alone.get((dataclasses.replace(regime, epochs=2 * regime.epochs), network), {})
+        student = alone.get((regime, STUDENT), {})
         cells = (*_regime_cells(regime), network.partition("-")[2], str(regime.epochs))
-        if run is None:
-            rows.append((*cells, "", "", "", "", ""))
+        if not seeds:
+            rows.append((*cells, "", "", "", "", "", ""))
             continue
-        gain = _mean_auroc(longer, VALIDATION) - _mean_auroc(run, VALIDATION)
-        lead = _mean_auroc(run, TRUE) - _mean_auroc(student, TRUE)
+        means = [_mean_over(seeds.values(), name) for name in (VALIDATION, NOISY, TRUE)]
+        gains = [
+            _mean_auroc(longer[seed], VALIDATION) - _mean_auroc(seeds[seed], VALIDATION)
+            for seed in seeds.keys() & longer.keys()
+        ]
+        lead = means[-1] - _mean_over(student.values(), TRUE)
         rows.append(
             (
-                *cells,
-                *(f"{_mean_auroc(run, name):.3f}" for name in (VALIDATION, NOISY, TRUE)),
-                "" if math.isnan(gain) else f"{gain:+.3f}",
+                *(*cells, str(len(seeds))),
+                *(f"{mean:.3f}" for mean in means),
+                f"{np.mean(gains):+.3f} ({_count(len(gains))})" if gains else "",
                 "" if math.isnan(lead) or network == STUDENT else f"{lead:+.3f}",
             )
         )
-    head = ("signs", "radiographs", "px", "network", "epochs", "validation", "test", "test, true labels")
+    head = (
+        "signs",
+        "radiographs",
+        "px",
+        "network",
+        "epochs",
+        "seeds",
+        "validation",
+        "test",
+        "test, true labels",
+    )
     return (*head, "gain of twice the epochs", "lead over the student, true labels"), rows
 
 
@@ -75,7 +92,7 @@ def distillation_arms(results: Path) -> Rows:
         runs = students[regime, arm]
         if regime not in compared:
             continue
-        means = [np.mean([_mean_auroc(run, name) for run in runs]) for name in (VALIDATION, NOISY, TRUE)]
+        means = [_mean_over(runs, name) for name in (VALIDATION, NOISY, TRUE)]
         error = np.mean([run[NOISY]["mean calibration error"] for run in runs])
         rows.append(
             (
@@ -140,7 +157,7 @@ def distillation_rule(results: Path) -> Rows:
                 str(each.seeds),
                 f"{each.difference:+.3f}",
                 f"{each.p_value:.2g}",
-                "" if math.isnan(longer) else f"{longer:+.3f} ({seeds} seed{'s' * (seeds > 1)})",
+                "" if math.isnan(longer) else f"{longer:+.3f} ({_count(seeds)})",
                 ", ".join(each.worse_findings) or "none",
                 f"{each.calibration_loss:+.3f}",
                 {True: "yes", False: "no", None: "open"}[each.passes],
@@ -189,5 +206,13 @@ def _span(row: Mapping | None) -> str:
     return "" if row is None else f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
 
 
-def _mean_auroc(run: Mapping | None, name: str) -> float:
-    return math.nan if run is None else run[name]["mean AUROC"]
+def _count(seeds: int) -> str:
+    return f"{seeds} seed{'s' * (seeds > 1)}"
+
+
+def _mean_over(runs: Iterable[Mapping], name: str) -> float:
+    return float(np.mean([_mean_auroc(run, name) for run in runs] or [math.nan]))
+
+
+def _mean_auroc(run: Mapping, name: str) -> float:
+    return run[name]["mean AUROC"]
