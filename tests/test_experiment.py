@@ -136,7 +136,8 @@ def test_rule_takes_an_arm_that_holds_every_line_and_no_other():
     assert verdict(of_twice_the_epochs=-0.001) is False
     assert verdict(worse_findings=("Hernia",)) is False
     assert verdict(calibration_loss=0.011) is False
-    assert verdict(of_twice_the_epochs=np.nan) is None
+    assert verdict(of_twice_the_epochs=np.nan, seeds_of_twice_the_epochs=0) is None
+    assert verdict(seeds_of_twice_the_epochs=4) is None
     assert verdict(seeds=2) is None
     assert verdict(seeds=2, difference=-0.01) is False
 

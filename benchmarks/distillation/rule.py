@@ -50,7 +50,7 @@ class Verdict:
         )
         if not holds:
             return False
-        if self.seeds < FINALIST_SEEDS or math.isnan(self.of_twice_the_epochs):
+        if min(self.seeds, self.seeds_of_twice_the_epochs) < FINALIST_SEEDS:
             return None
         return self.of_twice_the_epochs > 0
 
