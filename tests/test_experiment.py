@@ -65,6 +65,7 @@ def made(tmp_path, monkeypatch):
     for seed in (0, 1):
         add(f"alone_s{seed}", "1-EEEA-Net-C2", "labels", seed, 2.5)
         add(f"taught_s{seed}", "1-EEEA-Net-C2", "matching", seed, 1.2, ["teacher_s0"])
+    add("default_s0", "1-EEEA-Net-C2", "bernoulli", 0, 1.1, ["teacher_s0"])
     add("by_one_s1", "1-EEEA-Net-C2", "matching, T 4", 1, 1.3, ["teacher_s0"])
     add("by_two_s1", "1-EEEA-Net-C2", "matching, T 4, two teachers", 1, 1.1, ["teacher_s0"])
     return tmp_path / "work", results
@@ -74,7 +75,7 @@ def test_differences_are_those_of_the_mean_aurocs(made):
     work, results = made
     rows = json.loads(differences.write(work, results).read_text())
     by_than = {row["than"]: row for row in rows if row["scored on"] == runs.TRUE and row["arm"] == "matching"}
-    assert by_than.keys() == {"labels", "3-CheXNet"}
+    assert by_than.keys() == {"labels", "3-CheXNet", "bernoulli"}
     means = {
         path.stem: json.loads(path.read_text())[runs.TRUE]["mean AUROC"] for path in results.glob("*_s?.json")
     }
@@ -82,6 +83,10 @@ def test_differences_are_those_of_the_mean_aurocs(made):
     assert by_than["labels"]["difference"] == pytest.approx(gain, abs=1e-5)
     assert 0 < by_than["labels"]["low"] < gain < by_than["labels"]["high"]
     assert by_than["3-CheXNet"]["difference"] < 0
+    assert by_than["bernoulli"]["seeds"] == [0]
+    assert by_than["bernoulli"]["difference"] == pytest.approx(
+        means["taught_s0"] - means["default_s0"], abs=1e-5
+    )
     (several,) = differences.read_differences(results, "taught by one")
     assert several["arm"] == "matching, T 4, two teachers" and several["seeds"] == [1]
     assert several["difference"] == pytest.approx(means["by_two_s1"] - means["by_one_s1"], abs=1e-5)
@@ -91,8 +96,9 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     work, results = made
     differences.write(work, results)
     head, rows = page.distillation_arms(results)
-    assert len(rows) == 4
-    cells = dict(zip(head, rows[1], strict=True))
+    assert len(rows) == 5
+    (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[4] == "matching")
+    assert cells["minus bernoulli, the default"].startswith("-")
     assert cells["arm"] == "matching" and cells["seeds"] == "2"
     assert cells["minus labels alone"].startswith("+")
     assert cells["minus its best teacher"].startswith("-")

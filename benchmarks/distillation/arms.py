@@ -67,6 +67,9 @@ ARMS: tuple[Arm, ...] = (
 
 BY_NAME = {arm.name: arm for arm in ARMS}
 
+DEFAULT = "bernoulli"
+"""The arm that the scripts of folder 6 have without further settings."""
+
 TAUGHT_BY_ONE = "matching, T 4"
 """The arm that several teachers are compared with: the same loss, and the best teacher alone."""
 

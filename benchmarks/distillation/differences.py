@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from benchmarks.distillation import data
-from benchmarks.distillation.arms import TAUGHT_BY_ONE, has_several_teachers
+from benchmarks.distillation.arms import DEFAULT, TAUGHT_BY_ONE, has_several_teachers, is_contender
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results
 from cxr14.data.image_lists import read_list
@@ -24,11 +24,16 @@ from cxr14.settings import STUDENT
 FILE = "differences.json"
 LARGEST_P = 0.05
 
+Than = Literal["labels", "teacher", "default", "taught by one"]
+"""What an arm is compared with: labels alone, its best teacher, the default way to teach, and, with several
+teachers, the student of the best one."""
+
 
 def write(work: Path, results: Path) -> Path:
     """Compare every arm of the student with labels alone and with its best teacher, in each regime.
 
-    An arm of several teachers is compared with the student of the best one too.
+    An arm that could become the default is compared with it too, and one of several teachers with the student
+    of the best one.
 
     Args:
         work: folder with the logits of the runs.
@@ -57,13 +62,12 @@ def write(work: Path, results: Path) -> Path:
     return path
 
 
-def read_differences(results: Path, than: Literal["labels", "teacher", "taught by one"]) -> list[dict]:
-    """Return the differences on the true labels: from labels alone, from the best teacher, or from the
-    student that the best teacher alone has taught."""
+def read_differences(results: Path, than: Than) -> list[dict]:
+    """Return the differences on the true labels from `than`."""
     path = results / FILE
     rows = json.loads(path.read_text()) if path.is_file() else []
-    names = {"labels": ("labels",), "teacher": NAMES, "taught by one": (TAUGHT_BY_ONE,)}[than]
-    return [row for row in rows if row["scored on"] == TRUE and row["than"] in names]
+    names = {"labels": ["labels"], "teacher": NAMES, "default": [DEFAULT], "taught by one": [TAUGHT_BY_ONE]}
+    return [row for row in rows if row["scored on"] == TRUE and row["than"] in names[than]]
 
 
 def _rows(
@@ -83,7 +87,7 @@ def _rows(
     for arm, by_seed in students.items():
         if arm == "labels":
             continue
-        for than in ("labels", TAUGHT_BY_ONE) if has_several_teachers(arm) else ("labels",):
+        for than in _others(arm):
             seeds = sorted(by_seed.keys() & students.get(than, {}).keys())
             if seeds:
                 compare(arm, than, seeds, [students[than][seed] for seed in seeds])
@@ -91,6 +95,16 @@ def _rows(
         if best and not arm.startswith("control") and (work / "runs" / best["run"] / "logits.npz").is_file():
             compare(arm, best["network"], sorted(by_seed), [best] * len(by_seed))  # one for all seeds
     return rows
+
+
+def _others(arm: str) -> list[str]:
+    """Return the arms that an arm is compared with."""
+    wanted = {
+        "labels": True,
+        DEFAULT: is_contender(arm) and arm != DEFAULT,
+        TAUGHT_BY_ONE: has_several_teachers(arm),
+    }
+    return [than for than, is_wanted in wanted.items() if is_wanted]
 
 
 def _best_teacher(student: dict, scored: list[dict]) -> dict | None:

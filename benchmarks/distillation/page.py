@@ -5,11 +5,12 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
-from benchmarks.distillation.arms import BY_NAME, has_several_teachers
-from benchmarks.distillation.differences import read_differences
+from benchmarks.distillation.arms import BY_NAME, DEFAULT, has_several_teachers
+from benchmarks.distillation.differences import Than, read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, read_results
@@ -84,7 +85,7 @@ def distillation_arms(results: Path) -> Rows:
     for run in read_results(results):
         if run["network"] == STUDENT:
             students[Regime(**run["regime"]), run["arm"]].append(run)
-    from_labels, from_teacher, _ = _differences(results)
+    found = _differences(results)
     compared = {regime for regime, arm in students if arm != "labels"}
     order = list(BY_NAME)
     rows = []
@@ -99,25 +100,24 @@ def distillation_arms(results: Path) -> Rows:
                 *(*_regime_cells(regime), str(regime.epochs), arm, str(len(runs))),
                 *(f"{mean:.3f}" for mean in means),
                 f"{error:.3f}",
-                _span(from_labels.get((regime, arm))),
-                _span(from_teacher.get((regime, arm))),
+                *(_span(found[than].get((regime, arm))) for than in ("labels", "teacher", "default")),
                 "" if arm == "labels" else _epochs_saved(runs, students[regime, "labels"]),
             )
         )
     head = ("signs", "radiographs", "px", "epochs", "arm", "seeds", "validation", "test", "test, true labels")
-    measures = ("calibration error", "minus labels alone", "minus its best teacher", "epochs saved")
-    return (*head, *measures), rows
+    others = ("minus labels alone", "minus its best teacher", f"minus {DEFAULT}, the default")
+    return (*head, "calibration error", *others, "epochs saved"), rows
 
 
 def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
     """Return arm, epochs, seeds and differences of the finalists, at both lengths."""
-    from_labels, from_teacher, _ = _differences(results)
+    found = _differences(results)
     rows = []
     for regime in (FIT, dataclasses.replace(FIT, epochs=2 * FIT.epochs)):
         for arm in FINALISTS:
-            row = from_labels.get((regime, arm))
+            row = found["labels"].get((regime, arm))
             if row:
-                spans = (_span(row), _span(from_teacher.get((regime, arm))))
+                spans = (_span(row), _span(found["teacher"].get((regime, arm))))
                 rows.append((arm, str(regime.epochs), str(len(row["seeds"])), *spans))
     return rows
 
@@ -131,7 +131,7 @@ def distillation_several(results: Path) -> Rows:
     Returns:
         The head of the table, and its rows; the cells of an arm that has not ended are empty.
     """
-    found = _differences(results)[2]
+    found = _differences(results)["taught by one"]
     planned = {(run.regime, run.arm): None for run in screening("cores") if has_several_teachers(run.arm)}
     rows = []
     for regime, arm in {**planned, **found}:
@@ -188,13 +188,12 @@ def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
     return f"{found.value:.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
-def _differences(results: Path) -> list[dict[tuple[Regime, str], dict]]:
-    """Return the differences by regime and arm: from labels alone, from the best teacher, and, with several
-    teachers, from the student of the best one."""
-    return [
-        {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than)}
-        for than in ("labels", "teacher", "taught by one")
-    ]
+def _differences(results: Path) -> dict[Than, dict[tuple[Regime, str], dict]]:
+    """Return the differences by what an arm is compared with, and by regime and arm."""
+    return {
+        than: {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than)}
+        for than in get_args(Than)
+    }
 
 
 def _regime_cells(regime: Regime) -> tuple[str, str, str]:
