@@ -97,7 +97,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     differences.write(work, results)
     head, rows = page.distillation_arms(results)
     assert len(rows) == 5
-    (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[4] == "matching")
+    (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[5] == "matching")
     assert cells["minus bernoulli, the default"].startswith("-")
     assert cells["arm"] == "matching" and cells["seeds"] == "2"
     assert cells["minus labels alone"].startswith("+")
@@ -123,7 +123,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     }
     (results / "longer_s1.json").write_text(json.dumps(longer))
     head, rows = page.distillation_map(results)
-    (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:5] == ("EEEA-Net-C2", "3"))
+    (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:6] == ("EEEA-Net-C2", "0.003", "3"))
     assert row["gain of twice the epochs"] == "+0.010 (1 seed)"  # of the seed that has both lengths
     picture = figures.write(results, tmp_path / "figure.png", REGIME, REGIME)
     assert picture.read_bytes().startswith(b"\x89PNG")

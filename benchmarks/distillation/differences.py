@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
@@ -46,14 +47,14 @@ def write(work: Path, results: Path) -> Path:
     by_regime = defaultdict(list)
     for run in scored:
         if (work / "runs" / run["run"] / "logits.npz").is_file():
-            by_regime[json.dumps(run["regime"])].append(run)
+            by_regime[Regime(**run["regime"])].append(run)
     rows = []
     for regime, runs in by_regime.items():
-        lists = data.prepare(Regime(**json.loads(regime)), work)
+        lists = data.prepare(regime, work)
         for name, path in ((TRUE, lists.test_true), (NOISY, lists.test)):
             test = read_list(path)
             rows += [
-                {"regime": json.loads(regime), "scored on": name, **row}
+                {"regime": asdict(regime), "scored on": name, **row}
                 for row in _rows(runs, scored, test.labels, np.array(test.patients), work)
             ]
     path = results / FILE

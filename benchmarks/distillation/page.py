@@ -13,7 +13,7 @@ from benchmarks.distillation.arms import BY_NAME, DEFAULT, has_several_teachers
 from benchmarks.distillation.differences import Than, read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
-from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, read_results
+from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, Run, read_results
 from benchmarks.distillation.stages import FINALISTS, FIT, map_of_regimes, screening
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
@@ -47,7 +47,8 @@ def distillation_map(results: Path) -> Rows:
         seeds = alone.get((regime, network), {})
         longer = alone.get((dataclasses.replace(regime, epochs=2 * regime.epochs), network), {})
         student = alone.get((regime, STUDENT), {})
-        cells = (*_regime_cells(regime), network.partition("-")[2], str(regime.epochs))
+        rate = f"{Run(regime, network).learning_rate:g}"
+        cells = (*_regime_cells(regime), network.partition("-")[2], rate, str(regime.epochs))
         if not seeds:
             rows.append((*cells, "", "", "", "", "", ""))
             continue
@@ -65,18 +66,9 @@ def distillation_map(results: Path) -> Rows:
                 "" if math.isnan(lead) or network == STUDENT else f"{lead:+.3f}",
             )
         )
-    head = (
-        "signs",
-        "radiographs",
-        "px",
-        "network",
-        "epochs",
-        "seeds",
-        "validation",
-        "test",
-        "test, true labels",
-    )
-    return (*head, "gain of twice the epochs", "lead over the student, true labels"), rows
+    head = ("signs", "radiographs", "px", "network", "rate", "epochs", "seeds")
+    scores = ("validation", "test", "test, true labels")
+    return (*head, *scores, "gain of twice the epochs", "lead over the student, true labels"), rows
 
 
 def distillation_arms(results: Path) -> Rows:
@@ -97,16 +89,18 @@ def distillation_arms(results: Path) -> Rows:
         error = np.mean([run[NOISY]["mean calibration error"] for run in runs])
         rows.append(
             (
-                *(*_regime_cells(regime), str(regime.epochs), arm, str(len(runs))),
+                *(*_regime_cells(regime), f"{regime.student_rate:g}", str(regime.epochs)),
+                *(arm, str(len(runs))),
                 *(f"{mean:.3f}" for mean in means),
                 f"{error:.3f}",
                 *(_span(found[than].get((regime, arm))) for than in ("labels", "teacher", "default")),
                 "" if arm == "labels" else _epochs_saved(runs, students[regime, "labels"]),
             )
         )
-    head = ("signs", "radiographs", "px", "epochs", "arm", "seeds", "validation", "test", "test, true labels")
+    head = ("signs", "radiographs", "px", "rate", "epochs", "arm", "seeds")
+    scores = ("validation", "test", "test, true labels", "calibration error")
     others = ("minus labels alone", "minus its best teacher", f"minus {DEFAULT}, the default")
-    return (*head, "calibration error", *others, "epochs saved"), rows
+    return (*head, *scores, *others, "epochs saved"), rows
 
 
 def distillation_finalists(results: Path) -> list[tuple[str, ...]]:

@@ -28,6 +28,8 @@ class Regime:
     """Share of the findings that are not labelled, and invented labels as a share of the prevalence."""
     drawn_for: int = 0
     """Image size that the radiographs are drawn for, larger where a teacher sees them sharper; 0: the own."""
+    student_rate: float = 3e-3
+    """Peak learning rate of the student; the teachers have their own."""
 
     @property
     def radiographs(self) -> str:
@@ -38,8 +40,9 @@ class Regime:
     def name(self) -> str:
         """Name of the regime in file names."""
         drawn = f"-from{self.drawn_for}" if self.drawn_for else ""
+        rate = f"-rate{self.student_rate:g}" if self.student_rate != Regime.student_rate else ""
         size = f"n{self.train_count}-px{self.image_size}"
-        return f"{self._difficulty}{size}-e{self.epochs}{self._noise}{drawn}"
+        return f"{self._difficulty}{size}-e{self.epochs}{rate}{self._noise}{drawn}"
 
     @property
     def side(self) -> int:
@@ -55,9 +58,8 @@ class Regime:
         return "" if self.label_noise == NOISE else f"-noise{self.label_noise:g}"
 
 
-# Learning rate of each network trained from scratch with batches of 32.
-LEARNING_RATES = {
-    "1-EEEA-Net-C2": 3e-3,
+# Peak learning rate of each possible teacher, trained from scratch with batches of 32.
+TEACHER_RATES = {
     "2-OFA-595": 3e-3,
     "3-CheXNet": 1e-3,
     "4-Visformer-small": 5e-4,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.distillation import data
-from benchmarks.distillation.regimes import BATCH_SIZE, LEARNING_RATES, SMALLEST_CROP, Regime
+from benchmarks.distillation.regimes import BATCH_SIZE, SMALLEST_CROP, TEACHER_RATES, Regime
 from cxr14.files import atomic_write
 from cxr14.settings import ROOT, STUDENT
 
@@ -50,6 +50,11 @@ class Run:
         parts = [self.regime.name, self.network, f"by-{by}" if by else "", arm, f"s{self.seed}"]
         return "_".join(part for part in parts if part)
 
+    @property
+    def learning_rate(self) -> float:
+        """Peak learning rate of the network that is trained."""
+        return self.regime.student_rate if self.network == STUDENT else TEACHER_RATES[self.network]
+
 
 def train(run: Run, work: Path) -> None:
     """Train, or resume where an interruption left it; nothing where the checkpoint is finished."""
@@ -65,7 +70,7 @@ def train(run: Run, work: Path) -> None:
         "image-size": run.regime.image_size,
         "num-epochs": run.regime.epochs,
         "batch-size": BATCH_SIZE,
-        "learning-rate": LEARNING_RATES[run.network],
+        "learning-rate": run.learning_rate,
         "smallest-crop": SMALLEST_CROP,
         "seed": run.seed,
         **run.flags,

@@ -57,15 +57,8 @@ _ON_CORES = (
 FINALISTS = ("labels", "bernoulli", "matching, T 4")
 """Arms with all seeds and two lengths, chosen on the validation AUROC of the screening."""
 
-_RATES = (
-    "labels",
-    "labels, rate 0.001",
-    "labels, rate 0.009",
-    "matching, T 4",
-    "matching, T 4, rate 0.001",
-    "matching, T 4, rate 0.009",
-)
-"""A third and three times the learning rate of regimes.py, with and without a teacher."""
+RATES = (0.001, 0.003, 0.009, 0.027)
+"""Learning rates of the student that are compared."""
 
 FINALIST_SEEDS = 5
 FINALIST_REGIMES = (FIT, Regime(train_count=5_000), Regime(train_count=20_000, epochs=12))
@@ -98,14 +91,20 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
 def screening(budget: Budget) -> list[Run]:
     """Return every arm with two seeds, at half of the plateau's length."""
-    names = [arm.name for arm in ARMS if "learning-rate" not in arm.flags] if budget == "gpu" else _ON_CORES
+    names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
     return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed)]
 
 
 def rates(_: Budget) -> list[Run]:
-    """Return labels alone and the best way to teach at three learning rates, so that neither is compared at a
-    rate that suits the other, at half of the plateau's length."""
-    return [run for name in _RATES for run in _runs(BY_NAME[name], SCREENED, seed=0)]
+    """Return the finalists at several learning rates and two lengths, so that none is compared at a rate that
+    suits another."""
+    return [
+        run
+        for regime in (SCREENED, FIT)
+        for rate in RATES
+        for name in FINALISTS
+        for run in _runs(BY_NAME[name], replace(regime, student_rate=rate), seed=0)
+    ]
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
@@ -137,7 +136,9 @@ def _runs(arm: Arm, regime: Regime, seed: int, length: int = 1) -> list[Run]:
     A teacher is trained once, with seed 0 and to its plateau, on the list that its students have.
     """
     longer = replace(regime, epochs=length * regime.epochs)
-    taught_in = SCREENED if regime == FIT else regime
+    taught_in = replace(regime, student_rate=Regime.student_rate)
+    if taught_in == FIT:
+        taught_in = SCREENED
     if arm.teaching != "sharper":
         teachers = tuple(Run(taught_in, network) for network in _TEACHERS[arm.teaching])
         return [Run(longer, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
