@@ -1,4 +1,4 @@
-"""The tables and figures of docs/distillation.md, from the JSON files of the runs alone."""
+"""The tables of docs/distillation.md and of README, from the JSON files of the runs alone."""
 
 import dataclasses
 import math

@@ -17,7 +17,7 @@ Budget = Literal["cores", "gpu"]
 OFA, CHEXNET, VISFORMER, AUTOFORMER = NAMES[1:]
 
 FIT = Regime(train_count=2_000, difficulty="easy", epochs=48)
-"""The regime in which the arms are compared on two cores; its length is the student's plateau."""
+"""The regime in which the arms are compared on two cores, and at twice its length."""
 
 SCREENED = replace(FIT, epochs=24)
 """The regime of the screening, half as long, and of the teachers, who are at their plateau there."""
@@ -90,7 +90,7 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
 
 def screening(budget: Budget) -> list[Run]:
-    """Return every arm with two seeds, at half of the plateau's length."""
+    """Return every arm with two seeds, in half of the finalists' epochs."""
     names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
     return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed)]
 
@@ -108,7 +108,7 @@ def rates(_: Budget) -> list[Run]:
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
-    """Return the finalists with all seeds, at `length` times the plateau's epochs.
+    """Return the finalists with all seeds, in `length` times their epochs.
 
     On a GPU they are trained in larger regimes too.
     """
