@@ -67,7 +67,7 @@ def made(tmp_path, monkeypatch):
         add(f"taught_s{seed}", "1-EEEA-Net-C2", "matching", seed, 1.2, ["teacher_s0"])
     add("default_s0", "1-EEEA-Net-C2", "bernoulli", 0, 1.1, ["teacher_s0"])
     add("by_one_s1", "1-EEEA-Net-C2", "matching, T 4", 1, 1.3, ["teacher_s0"])
-    add("by_two_s1", "1-EEEA-Net-C2", "matching, T 4, two teachers", 1, 1.1, ["teacher_s0"])
+    add("by_two_s1", "1-EEEA-Net-C2", "matching, T 4, two teachers", 1, 1.1, ["teacher_s0", "other_s0"])
     return tmp_path / "work", results
 
 

@@ -60,7 +60,6 @@ ARMS: tuple[Arm, ...] = (
     Arm("control: doubled", _AT_4(), control="doubled"),
 )
 
-
 BY_NAME = {arm.name: arm for arm in ARMS}
 
 DEFAULT = "bernoulli"
@@ -68,11 +67,6 @@ DEFAULT = "bernoulli"
 
 TAUGHT_BY_ONE = "matching, T 4"
 """The arm that several teachers are compared with: the same loss, and the best teacher alone."""
-
-
-def has_several_teachers(name: str) -> bool:
-    """Return whether an arm of this name has more than one teacher."""
-    return name in BY_NAME and BY_NAME[name].teaching in ("two", "three", "five")
 
 
 def is_contender(name: str) -> bool:

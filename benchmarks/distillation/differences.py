@@ -4,14 +4,13 @@ import json
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
 from benchmarks.distillation import data
-from benchmarks.distillation.arms import DEFAULT, TAUGHT_BY_ONE, has_several_teachers, is_contender
-from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results
+from benchmarks.distillation.arms import DEFAULT, TAUGHT_BY_ONE, is_contender
+from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results, with_regimes
 from cxr14.data.image_lists import read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
 from cxr14.evaluation.intervals import Difference, holm
@@ -46,16 +45,23 @@ def write(work: Path, results: Path) -> Path:
     scored = read_results(results)
     by_regime = defaultdict(list)
     for run in scored:
-        if (work / "runs" / run["run"] / "logits.npz").is_file():
-            by_regime[Regime(**run["regime"])].append(run)
+        by_regime[run["regime"]].append(run)
     rows = []
     for regime, runs in by_regime.items():
+        pairs = _pairs(runs, scored, work)
+        if not pairs:  # its radiographs may not be here either
+            continue
         lists = data.prepare(regime, work)
         for name, path in ((TRUE, lists.test_true), (NOISY, lists.test)):
             test = read_list(path)
+            patients = np.array(test.patients)
             rows += [
-                {"regime": asdict(regime), "scored on": name, **row}
-                for row in _rows(runs, scored, test.labels, np.array(test.patients), work)
+                {
+                    **{"regime": asdict(regime), "scored on": name, "arm": pair.arm, "than": pair.than},
+                    "seeds": [run["seed"] for run in pair.ours],
+                    **_compare(test.labels, _logits(pair.ours, work), _logits(pair.theirs, work), patients),
+                }
+                for pair in pairs
             ]
     path = results / FILE
     with atomic_write(path) as part:
@@ -68,44 +74,42 @@ def read_differences(results: Path, than: Than) -> list[dict]:
     path = results / FILE
     rows = json.loads(path.read_text()) if path.is_file() else []
     names = {"labels": ["labels"], "teacher": NAMES, "default": [DEFAULT], "taught by one": [TAUGHT_BY_ONE]}
-    return [row for row in rows if row["scored on"] == TRUE and row["than"] in names[than]]
+    return with_regimes([row for row in rows if row["scored on"] == TRUE and row["than"] in names[than]])
 
 
-def _rows(
-    runs: list[dict], scored: list[dict], labels: np.ndarray, patients: np.ndarray, work: Path
-) -> list[dict]:
+class _Pair(NamedTuple):
+    """Runs that are compared, seed by seed."""
+
+    arm: str
+    than: str
+    ours: list[dict]
+    theirs: list[dict]
+
+
+def _pairs(runs: list[dict], scored: list[dict], work: Path) -> list[_Pair]:
+    """Return what the arms of a regime are compared with, as far as their logits are there."""
     students = defaultdict(dict)  # arm -> seed -> run
     for run in runs:
-        if run["network"] == STUDENT:
+        if run["network"] == STUDENT and _logits_file(run, work).is_file():
             students[run["arm"]][run["seed"]] = run
-    rows = []
-
-    def compare(arm: str, than: str, seeds: list[int], others: list[dict]) -> None:
-        ours = _logits([students[arm][seed] for seed in seeds], work)
-        found = _compare(labels, ours, _logits(others, work), patients)
-        rows.append({"arm": arm, "than": than, "seeds": seeds, **found})
-
+    pairs = []
     for arm, by_seed in students.items():
         if arm == "labels":
             continue
-        for than in _others(arm):
+        taught = next(iter(by_seed.values()))
+        others = ["labels"]
+        others += [DEFAULT] if is_contender(arm) and arm != DEFAULT else []
+        others += [TAUGHT_BY_ONE] if len(taught["teachers"]) > 1 else []
+        for than in others:
             seeds = sorted(by_seed.keys() & students.get(than, {}).keys())
             if seeds:
-                compare(arm, than, seeds, [students[than][seed] for seed in seeds])
-        best = _best_teacher(next(iter(by_seed.values())), scored)
-        if best and not arm.startswith("control") and (work / "runs" / best["run"] / "logits.npz").is_file():
-            compare(arm, best["network"], sorted(by_seed), [best] * len(by_seed))  # one for all seeds
-    return rows
-
-
-def _others(arm: str) -> list[str]:
-    """Return the arms that an arm is compared with."""
-    wanted = {
-        "labels": True,
-        DEFAULT: is_contender(arm) and arm != DEFAULT,
-        TAUGHT_BY_ONE: has_several_teachers(arm),
-    }
-    return [than for than, is_wanted in wanted.items() if is_wanted]
+                ours, theirs = ([of[seed] for seed in seeds] for of in (by_seed, students[than]))
+                pairs.append(_Pair(arm, than, ours, theirs))
+        best = _best_teacher(taught, scored)
+        if best and is_contender(arm) and _logits_file(best, work).is_file():
+            ours = [by_seed[seed] for seed in sorted(by_seed)]
+            pairs.append(_Pair(arm, best["network"], ours, [best] * len(ours)))  # one teacher for all seeds
+    return pairs
 
 
 def _best_teacher(student: dict, scored: list[dict]) -> dict | None:
@@ -116,7 +120,11 @@ def _best_teacher(student: dict, scored: list[dict]) -> dict | None:
 
 def _logits(runs: list[dict], work: Path) -> np.ndarray:
     """Return the test logits of runs, (S, N, 14)."""
-    return np.stack([np.load(work / "runs" / run["run"] / "logits.npz")["test"] for run in runs])
+    return np.stack([np.load(_logits_file(run, work))["test"] for run in runs])
+
+
+def _logits_file(run: dict, work: Path) -> Path:
+    return work / "runs" / run["run"] / "logits.npz"
 
 
 def _compare(labels: np.ndarray, ours: np.ndarray, theirs: np.ndarray, patients: np.ndarray) -> dict:

@@ -1,7 +1,6 @@
 """The figure of docs/distillation.md, from the JSON files alone: what each arm adds, and curves."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,7 +29,7 @@ def write(results: Path, path: Path, screened: Regime = SCREENED, plateau: Regim
         `path`.
     """
     runs, rows = read_results(results), read_differences(results, "labels")
-    lengths = (plateau, replace(plateau, epochs=2 * plateau.epochs))
+    lengths = (plateau, plateau.times(2))
     figure, (all_arms, finalists, curves) = plt.subplots(
         1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained"
     )
@@ -46,22 +45,21 @@ def write(results: Path, path: Path, screened: Regime = SCREENED, plateau: Regim
 def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequence[Regime]) -> None:
     """Draw each arm's difference from labels alone with its interval, and the lead of its teacher."""
     order = list(BY_NAME)
-    wanted = [(Regime(**row["regime"]), row) for row in rows]
-    wanted = [(regime, row) for regime, row in wanted if regime in regimes]
-    wanted.sort(key=lambda each: (each[0].epochs, order.index(each[1]["arm"])), reverse=True)
+    wanted = [row for row in rows if row["regime"] in regimes]
+    wanted.sort(key=lambda row: (row["regime"].epochs, order.index(row["arm"])), reverse=True)
     leads = {}
     for regime in regimes:
         alone = _mean([run for run in runs if _is(run, regime, "labels")], TRUE)
         leads[regime] = {name: value - alone for name, value in _teachers(runs, regime, TRUE).items()}
-    for height, (regime, row) in enumerate(wanted):
+    for height, row in enumerate(wanted):
         colour = "C0" if is_contender(row["arm"]) else "0.5"
         axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2)
         inside = colour if len(row["seeds"]) > 1 else "white"
         axes.plot(row["difference"], height, "o", color=colour, markerfacecolor=inside)
-        for name, lead in leads[regime].items():
+        for name, lead in leads[row["regime"]].items():
             label = f"{name} itself" if height == 0 else None
             axes.plot(lead, height, "|", color="C1", markersize=14, markeredgewidth=2, label=label)
-    names = [f"{row['arm']}{_length(regime, regimes)} ({len(row['seeds'])})" for regime, row in wanted]
+    names = [f"{row['arm']}{_length(row['regime'], regimes)} ({len(row['seeds'])})" for row in wanted]
     axes.set_yticks(range(len(wanted)), names, fontsize=8)
     axes.set_ylim(-1, max(len(wanted), 4))
     axes.axvline(0, color="0.6", linewidth=1)
@@ -107,12 +105,12 @@ def _length(regime: Regime, regimes: Sequence[Regime]) -> str:
 
 
 def _is(run: dict, regime: Regime, arm: str) -> bool:
-    return run["network"] == STUDENT and run["arm"] == arm and Regime(**run["regime"]) == regime
+    return run["network"] == STUDENT and run["arm"] == arm and run["regime"] == regime
 
 
 def _teachers(runs: list[dict], regime: Regime, name: str) -> dict[str, float]:
     """Return the AUROC of each single teacher of the regime, by its network's name."""
-    taught = [run["teachers"] for run in runs if Regime(**run["regime"]) == regime]
+    taught = [run["teachers"] for run in runs if run["regime"] == regime]
     alone = {teachers[0] for teachers in taught if len(teachers) == 1}
     return {
         run["network"].partition("-")[2]: run[name]["mean AUROC"]

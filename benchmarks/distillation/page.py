@@ -1,6 +1,5 @@
 """The tables of docs/distillation.md and of README, from the JSON files of the runs alone."""
 
-import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from benchmarks.distillation.arms import BY_NAME, DEFAULT, has_several_teachers
+from benchmarks.distillation.arms import BY_NAME, DEFAULT
 from benchmarks.distillation.differences import Than, read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
@@ -36,16 +35,16 @@ def distillation_map(results: Path) -> Rows:
     alone = defaultdict(dict)  # (regime, network) -> seed -> run
     for run in read_results(results):
         if run["arm"] == "labels":
-            alone[Regime(**run["regime"]), run["network"]][run["seed"]] = run
+            alone[run["regime"], run["network"]][run["seed"]] = run
     planned = {(run.regime, run.network): {} for run in map_of_regimes("cores")}
     rows = []
     # The lengths of a training beside one another.
     for regime, network in sorted(
         {**planned, **alone},
-        key=lambda key: (dataclasses.replace(key[0], epochs=0).name, key[0].epochs, key[1]),
+        key=lambda key: (key[0].times(0).name, key[0].epochs, key[1]),
     ):
         seeds = alone.get((regime, network), {})
-        longer = alone.get((dataclasses.replace(regime, epochs=2 * regime.epochs), network), {})
+        longer = alone.get((regime.times(2), network), {})
         student = alone.get((regime, STUDENT), {})
         rate = f"{Run(regime, network).learning_rate:g}"
         cells = (*_regime_cells(regime), network.partition("-")[2], rate, str(regime.epochs))
@@ -76,7 +75,7 @@ def distillation_arms(results: Path) -> Rows:
     students = defaultdict(list)  # (regime, arm) -> runs
     for run in read_results(results):
         if run["network"] == STUDENT:
-            students[Regime(**run["regime"]), run["arm"]].append(run)
+            students[run["regime"], run["arm"]].append(run)
     found = _differences(results)
     compared = {regime for regime, arm in students if arm != "labels"}
     order = list(BY_NAME)
@@ -107,7 +106,7 @@ def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
     """Return arm, epochs, seeds and differences of the finalists, at both lengths."""
     found = _differences(results)
     rows = []
-    for regime in (FIT, dataclasses.replace(FIT, epochs=2 * FIT.epochs)):
+    for regime in (FIT, FIT.times(2)):
         for arm in FINALISTS:
             row = found["labels"].get((regime, arm))
             if row:
@@ -126,7 +125,7 @@ def distillation_several(results: Path) -> Rows:
         The head of the table, and its rows; the cells of an arm that has not ended are empty.
     """
     found = _differences(results)["taught by one"]
-    planned = {(run.regime, run.arm): None for run in screening("cores") if has_several_teachers(run.arm)}
+    planned = {(run.regime, run.arm): None for run in screening("cores") if len(run.teachers) > 1}
     rows = []
     for regime, arm in {**planned, **found}:
         row = found.get((regime, arm))
@@ -185,7 +184,7 @@ def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
 def _differences(results: Path) -> dict[Than, dict[tuple[Regime, str], dict]]:
     """Return the differences by what an arm is compared with, and by regime and arm."""
     return {
-        than: {(Regime(**row["regime"]), row["arm"]): row for row in read_differences(results, than)}
+        than: {(row["regime"], row["arm"]): row for row in read_differences(results, than)}
         for than in get_args(Than)
     }
 

@@ -1,6 +1,6 @@
 """The regimes: on which radiographs the arms are compared, and for how long a network is trained there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cxr14.data.geometry import read_side
@@ -43,6 +43,10 @@ class Regime:
         rate = f"-rate{self.student_rate:g}" if self.student_rate != Regime.student_rate else ""
         size = f"n{self.train_count}-px{self.image_size}"
         return f"{self._difficulty}{size}-e{self.epochs}{rate}{self._noise}{drawn}"
+
+    def times(self, length: int) -> "Regime":
+        """Return the same regime with `length` times the epochs."""
+        return replace(self, epochs=length * self.epochs)
 
     @property
     def side(self) -> int:

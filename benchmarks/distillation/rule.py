@@ -2,8 +2,8 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +55,12 @@ class Verdict:
         return self.of_twice_the_epochs > 0
 
 
-def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> list[Verdict]:
+def verdicts(results: Path, regimes: Iterable[Regime] = FINALIST_REGIMES) -> list[Verdict]:
     """Apply the rule to every arm that was compared with several seeds.
 
     Args:
         results: folder of the JSON files, with the differences.
-        regimes: those with the plateau's epochs.
+        regimes: those whose arms are also trained for twice the epochs.
 
     Returns:
         A verdict for each regime and arm.
@@ -68,12 +68,12 @@ def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> lis
     by_regime = defaultdict(dict)  # regime -> arm -> row
     for row in read_differences(results, "labels"):
         if is_contender(row["arm"]) and len(row["seeds"]) > 1:
-            by_regime[Regime(**row["regime"])][row["arm"]] = row
+            by_regime[row["regime"]][row["arm"]] = row
     errors = _calibration_errors(results)
     found = []
     for regime in regimes:
         arms = by_regime.get(regime, {})
-        longer = by_regime.get(replace(regime, epochs=2 * regime.epochs), {})
+        longer = by_regime.get(regime.times(2), {})
         adjusted = holm(np.array([row["p"] for row in arms.values()], dtype=float))
         for (arm, row), p_value in zip(arms.items(), adjusted, strict=True):
             loss = [errors[regime, arm, seed] - errors[regime, "labels", seed] for seed in row["seeds"]]
@@ -96,7 +96,7 @@ def verdicts(results: Path, regimes: Sequence[Regime] = FINALIST_REGIMES) -> lis
 def _calibration_errors(results: Path) -> dict[tuple[Regime, str, int], float]:
     """Return the mean calibration error of every student on the noisy labels, by regime, arm and seed."""
     return {
-        (Regime(**run["regime"]), run["arm"], run["seed"]): run[NOISY]["mean calibration error"]
+        (run["regime"], run["arm"], run["seed"]): run[NOISY]["mean calibration error"]
         for run in read_results(results)
         if run["network"] == STUDENT
     }

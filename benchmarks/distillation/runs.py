@@ -165,7 +165,12 @@ def score(run: Run, work: Path, results: Path) -> Path:
 
 def read_results(results: Path) -> list[dict]:
     """Return the content of all JSON files of runs, in the order of their names."""
-    return [json.loads(path.read_text()) for path in sorted(results.glob("*_s[0-9].json"))]
+    return with_regimes([json.loads(path.read_text()) for path in sorted(results.glob("*_s[0-9].json"))])
+
+
+def with_regimes(rows: list[dict]) -> list[dict]:
+    """Return rows of JSON with a Regime in place of its fields."""
+    return [row | {"regime": Regime(**row["regime"])} for row in rows]
 
 
 def _history(path: Path) -> list[float]:

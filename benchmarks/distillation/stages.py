@@ -61,8 +61,9 @@ RATES = (0.001, 0.003, 0.009, 0.027)
 """Learning rates of the student that are compared."""
 
 FINALIST_SEEDS = 5
-FINALIST_REGIMES = (FIT, Regime(train_count=5_000), Regime(train_count=20_000, epochs=12))
-"""The regimes of the finalists; on two cores the first alone."""
+_LARGER = (Regime(train_count=5_000), Regime(train_count=20_000, epochs=12))
+FINALIST_REGIMES = {FIT: SCREENED} | {regime: regime for regime in _LARGER}
+"""The regimes of the finalists, each with that of their teachers; on two cores the first alone."""
 
 
 def map_of_regimes(budget: Budget) -> list[Run]:
@@ -80,9 +81,9 @@ def map_of_regimes(budget: Budget) -> list[Run]:
             for size in (64, 96, 128)
             for noise in (0.08, 0.0)
         ]
-    longest = Run(replace(FIT, epochs=2 * FIT.epochs), STUDENT)
+    longest = Run(FIT.times(2), STUDENT)
     return [
-        Run(replace(regime, epochs=length * regime.epochs), network)
+        Run(regime.times(length), network)
         for regime in dict.fromkeys(regimes)
         for length in (1, 2)
         for network in networks
@@ -92,7 +93,9 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 def screening(budget: Budget) -> list[Run]:
     """Return every arm with two seeds, in half of the finalists' epochs."""
     names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
-    return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed)]
+    return [
+        run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed, SCREENED)
+    ]
 
 
 def rates(_: Budget) -> list[Run]:
@@ -103,7 +106,7 @@ def rates(_: Budget) -> list[Run]:
         for regime in (SCREENED, FIT)
         for rate in RATES
         for name in FINALISTS
-        for run in _runs(BY_NAME[name], replace(regime, student_rate=rate), seed=0)
+        for run in _runs(BY_NAME[name], replace(regime, student_rate=rate), 0, SCREENED)
     ]
 
 
@@ -114,10 +117,10 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
     """
     return [
         run
-        for regime in FINALIST_REGIMES[: None if budget == "gpu" else 1]
+        for regime, taught_in in list(FINALIST_REGIMES.items())[: None if budget == "gpu" else 1]
         for seed in range(FINALIST_SEEDS)
         for name in FINALISTS
-        for run in _runs(BY_NAME[name], regime, seed, length)
+        for run in _runs(BY_NAME[name], regime.times(length), seed, taught_in)
     ]
 
 
@@ -130,20 +133,16 @@ STAGES: dict[str, Callable[[Budget], list[Run]]] = {
 }
 
 
-def _runs(arm: Arm, regime: Regime, seed: int, length: int = 1) -> list[Run]:
+def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
     """Return the run of an arm. A sharper teacher comes with a control on radiographs drawn for it.
 
-    A teacher is trained once, with seed 0 and to its plateau, on the list that its students have.
+    A teacher is trained once, with seed 0 and in the regime `taught_in`, on the list that its students have.
     """
-    longer = replace(regime, epochs=length * regime.epochs)
-    taught_in = replace(regime, student_rate=Regime.student_rate)
-    if taught_in == FIT:
-        taught_in = SCREENED
     if arm.teaching != "sharper":
         teachers = tuple(Run(taught_in, network) for network in _TEACHERS[arm.teaching])
-        return [Run(longer, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
+        return [Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
     size = 2 * regime.image_size
-    drawn = replace(longer, drawn_for=size)
+    drawn = replace(regime, drawn_for=size)
     teachers = (Run(replace(taught_in, image_size=size), CHEXNET),)
     flags = {**arm.flags, "sharper-teacher": None}
     return [Run(drawn, STUDENT, "labels", seed), Run(drawn, STUDENT, arm.name, seed, teachers, flags)]
