@@ -1,17 +1,20 @@
 """The experiment on distillation: its plan, and its tables and figure from made runs."""
 
 import json
+import runpy
 
 import numpy as np
 import pytest
 
 from benchmarks.distillation import data, differences, figures, page, rule, runs
 from benchmarks.distillation.__main__ import with_teachers
-from benchmarks.distillation.arms import ARMS
+from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.stages import STAGES
 from cxr14.data.image_lists import write_list
 from cxr14.evaluation import metrics
+from cxr14.models.zoo import NAMES
+from cxr14.settings import ROOT
 
 REGIME = Regime(train_count=100, difficulty="easy", epochs=3)
 COUNT = 120
@@ -33,6 +36,25 @@ def test_arms_of_a_stage_differ_in_teacher_and_loss_alone():
     for run in STAGES["screening"]("cores"):
         assert run.regime == STAGES["screening"]("cores")[0].regime
     assert len({arm.name for arm in ARMS}) == len(ARMS)
+
+
+def test_a_student_has_the_rate_of_its_regime_and_a_teacher_its_own(tmp_path):
+    lists = data.Lists(*[tmp_path] * 5)
+    run = next(run for run in STAGES["rates"]("cores") if run.teachers and run.regime.student_rate == 0.009)
+    for one, rate in ((run, "0.009"), (run.teachers[0], "0.001")):
+        words = runs.train_words(one, lists, tmp_path)
+        assert words[words.index("--learning-rate") + 1] == rate
+
+
+def test_the_default_arm_is_that_of_every_script_of_folder_6():
+    scripts = sorted((ROOT / runs.KD).glob("train-kd*-model.py"))
+    assert len(scripts) == len(NAMES) + 1
+    for script in scripts:
+        constants = runpy.run_path(str(script))
+        assert BY_NAME[DEFAULT].flags == {
+            "distill-loss": constants["DISTILL_LOSS"],
+            "temperature": constants["TEMPERATURE"],
+        }
 
 
 @pytest.fixture

@@ -61,12 +61,24 @@ def train(run: Run, work: Path) -> None:
     lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
     if is_trained(run, work):
         return
+    words = train_words(run, lists, work)
+    if (folder / "model.last.pth").exists():
+        words.append("--resume")
+    folder.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    with (folder / "output.txt").open("a") as output:
+        subprocess.run([sys.executable, *words], check=True, stdout=output, stderr=output, cwd=ROOT)
+    (folder / TRAINED).write_text(json.dumps({"seconds of the last part": time.monotonic() - began}))
+
+
+def train_words(run: Run, lists: data.Lists, work: Path) -> list[str]:
+    """Return the script that trains a run, and its flags."""
     flags = {
         "no-pretrained": None,
         "data-dir": lists.images,
         "train-image-list": lists.train,
         "val-image-list": lists.val,
-        "ckpt-path": folder / "model.pth",
+        "ckpt-path": work / "runs" / run.name / "model.pth",
         "image-size": run.regime.image_size,
         "num-epochs": run.regime.epochs,
         "batch-size": BATCH_SIZE,
@@ -87,14 +99,7 @@ def train(run: Run, work: Path) -> None:
         words = ["-m", "benchmarks.distillation.control", "--control", run.control]
     for name, value in flags.items():
         words += [f"--{name}"] if value is None else [f"--{name}", value]
-    if (folder / "model.last.pth").exists():
-        words.append("--resume")
-    folder.mkdir(parents=True, exist_ok=True)
-    began = time.monotonic()
-    with (folder / "output.txt").open("a") as output:
-        command = [sys.executable, *map(str, words)]
-        subprocess.run(command, check=True, stdout=output, stderr=output, cwd=ROOT)
-    (folder / TRAINED).write_text(json.dumps({"seconds of the last part": time.monotonic() - began}))
+    return list(map(str, words))
 
 
 def is_trained(run: Run, work: Path) -> bool:
