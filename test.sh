@@ -7,5 +7,4 @@ source "$(dirname "$0")/setup.sh"
 
 ruff format --check .
 ruff check .
-# A process a core; each of them one thread, or they would wait for one another.
-OMP_NUM_THREADS=1 pytest -n auto --dist loadfile --no-loadscope-reorder "$@"
+pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

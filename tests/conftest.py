@@ -13,6 +13,10 @@ import pytest
 
 from cxr14.settings import ROOT
 
+# Before torch is imported. The workers of test.sh have a core each, and a process that has used more threads
+# than one cannot be forked: the child waits for them for ever.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 NIH_MINI = ROOT.parent / "shared" / "nih-mini"
 
 
@@ -21,7 +25,7 @@ def run_python(*words, cwd=ROOT, **environment):
     return subprocess.run(
         [sys.executable, *map(str, words)],
         cwd=cwd,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"} | environment,
+        env=os.environ | {"HF_HUB_OFFLINE": "1"} | environment,
         capture_output=True,
         text=True,
     )
@@ -55,9 +59,6 @@ def lock_held(path):
         holder.stdin.close()
 
 
-FORKING = ("test_faults.py", "test_kills.py", "test_bombs.py")
-
-
 def pytest_configure():
     """Restore Ctrl-C: a shell starts background jobs with SIGINT ignored, and children inherit it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(items):
     The very first ones fork this process, which is safe only before other tests have started threads in it.
     """
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
-    items.sort(key=lambda item: item.path.name not in FORKING)
+    items.sort(key=lambda item: item.get_closest_marker("forks") is None)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """A run of predict.py that was interrupted is resumed by the same command."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -45,7 +44,6 @@ def test_interrupted_run_is_resumed_and_gives_the_same_table(exported, radiograp
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         while not journal.exists() or journal.read_bytes().count(b"\n") < begun + 5:
             assert run.poll() is None

@@ -68,7 +68,6 @@ def test_every_radiograph_is_in_the_table_once_though_a_machine_is_lost(exported
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         deadline = time.monotonic() + 120
         while len(lines_of(journal)) < 3:

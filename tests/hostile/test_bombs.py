@@ -21,6 +21,8 @@ from tests.hostile.processes import peak_memory
 from tests.hostile.test_results import npz_bomb
 from tests.nih_folder import png
 
+pytestmark = pytest.mark.forks
+
 UNPACKED = 70
 """Megabytes of a bomb when it is unpacked."""
 

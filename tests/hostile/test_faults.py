@@ -36,6 +36,8 @@ from tests.hostile.tables import flags
 from tests.simulated_runs import save_run
 from tests.toy import toy_settings, toy_training
 
+pytestmark = pytest.mark.forks
+
 PACKED = flags(
     data_dir="packed/images",
     train_image_list="packed/labels/train_list.txt",

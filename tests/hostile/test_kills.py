@@ -28,6 +28,8 @@ from tests.hostile.harness import (
 from tests.hostile.processes import fork, fork_script, kill_after, wait
 from tests.hostile.tables import flags
 
+pytestmark = pytest.mark.forks
+
 CHANCE = random.Random(0)
 """The moments of the kills differ from run to run of the machine, the seed is the same."""
 
@@ -174,23 +176,21 @@ def test_a_second_run_stops_and_names_the_first(script, lock, words, world, tmp_
 
 
 @pytest.mark.slow
-def test_of_two_trainings_at_once_one_ends_well_and_one_is_refused(world, tmp_path):
+@pytest.mark.parametrize(
+    ("script", "read"),
+    [
+        ("train", lambda out: checkpoint.read(out / "model.pth")),
+        ("test", lambda out: Results.load(out / "results")),
+    ],
+    ids=["train", "test"],
+)
+def test_of_two_runs_at_once_one_is_refused_and_what_the_other_writes_is_whole(script, read, world, tmp_path):
     place = copy_world(world, tmp_path / "w")
-    words = run_flags("train", place)
-    children = [fork_script(SCRIPTS["train"], words, tmp_path / f"said{n}", place) for n in range(2)]
-    assert sorted(map(wait, children)) == [0, 2]
-    checkpoint.read(place / "out" / "model.pth")
-    assert leftovers(place) == []
-
-
-@pytest.mark.slow
-def test_of_two_tests_at_once_one_is_refused_and_the_result_is_whole(world, tmp_path):
-    place = copy_world(world, tmp_path / "w")
-    words = run_flags("test", place)
-    children = [fork_script(SCRIPTS["test"], words, tmp_path / f"said{n}", place) for n in range(2)]
+    words = run_flags(script, place)
+    children = [fork_script(SCRIPTS[script], words, tmp_path / f"said{n}", place) for n in range(2)]
     assert sorted(map(wait, children)) == [0, 2]
     assert leftovers(place) == []
-    Results.load(place / "out" / "results")
+    read(place / "out")
 
 
 def test_a_training_goes_on_when_its_reader_leaves(world, tmp_path):

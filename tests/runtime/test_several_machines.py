@@ -45,7 +45,7 @@ def start_agent(port, is_host, log, script, *flags):
     words = ("--nnodes", 2, "--nproc-per-node", 1, "--max-restarts", 2, "--rdzv-backend", "c10d")
     words += ("--rdzv-endpoint", f"127.0.0.1:{port}", "--rdzv-id", "study")
     words += ("--rdzv-conf", f"{RDZV_CONF},is_host={is_host}")
-    environment = {"OMP_NUM_THREADS": "1", "STEP_SECONDS": "0.2", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
+    environment = {"STEP_SECONDS": "0.2", "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
     with log.open("a") as file:
         return subprocess.Popen(
             [str(word) for word in (sys.executable, "-m", "torch.distributed.run", *words, script, *flags)],
@@ -100,7 +100,7 @@ def test_processes_with_other_settings_are_refused_at_the_start(phantoms, tmp_pa
         subprocess.Popen(
             [str(word) for word in (sys.executable, own, *flags)],
             env=os.environ
-            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
             | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
