@@ -23,7 +23,7 @@ from cxr14.report import published_results
 from cxr14.settings import ROOT
 from docs import benchmark_tables, deployment_tables, training_tables
 from docs.benchmark_tables import RESULTS
-from docs.markdown import markdown
+from docs.markdown import difference, markdown
 from docs.tree import tree
 
 DEMO = ROOT / "docs" / "demo.csv"
@@ -102,10 +102,7 @@ def networks(language: str) -> str:
 def finalists(language: str) -> str:
     """Return what the best ways of teaching add to the student alone, in the mean AUROC on true labels."""
     words = _WORDS[language]
-    rows = distillation_finalists(RESULTS / "distillation")
-    return markdown(
-        words["finalists"], [tuple(cell.replace(" to ", words["to"]) for cell in row) for row in rows]
-    )
+    return markdown(words["finalists"], distillation_finalists(RESULTS / "distillation", words["to"]))
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -172,8 +169,7 @@ def _interval(row: Mapping[str, str], name: str) -> str:
 
 
 def _difference(row: Mapping[str, str], to: str) -> str:
-    value, low, high = (float(row[f"difference {end}"]) for end in ("value", "low", "high"))
-    return f"{value:+.3f} ({low:+.3f}{to}{high:+.3f})"
+    return difference(*(float(row[f"difference {end}"]) for end in ("value", "low", "high")), to)
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     assert cells["epochs saved"] == "0.0 (0.0 to 0.0)"  # both curves are best at their last epoch
     monkeypatch.setattr(page, "FIT", REGIME)
     monkeypatch.setattr(page, "FINALISTS", ("matching",))
-    (row,) = page.distillation_finalists(results)
+    (row,) = page.distillation_finalists(results, " to ")
     assert row == ("matching", "3", "2", cells["minus labels alone"], cells["minus its best teacher"])
     head, rows = page.distillation_several(results)
     (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100")

@@ -17,6 +17,7 @@ from benchmarks.distillation.stages import FINALISTS, FIT, map_of_regimes, scree
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
+from docs import markdown
 
 Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """The head of a table, and its rows."""
@@ -102,15 +103,20 @@ def distillation_arms(results: Path) -> Rows:
     return (*head, *scores, *others, "epochs saved"), rows
 
 
-def distillation_finalists(results: Path) -> list[tuple[str, ...]]:
-    """Return arm, epochs, seeds and differences of the finalists, at both lengths."""
+def distillation_finalists(results: Path, to: str) -> list[tuple[str, ...]]:
+    """Return arm, epochs, seeds and differences of the finalists, at both lengths.
+
+    Args:
+        results: folder of the JSON files.
+        to: the word between the ends of an interval.
+    """
     found = _differences(results)
     rows = []
     for regime in (FIT, FIT.times(2)):
         for arm in FINALISTS:
             row = found["labels"].get((regime, arm))
             if row:
-                spans = (_span(row), _span(found["teacher"].get((regime, arm))))
+                spans = (_span(row, to), _span(found["teacher"].get((regime, arm)), to))
                 rows.append((arm, str(regime.epochs), str(len(row["seeds"])), *spans))
     return rows
 
@@ -194,8 +200,8 @@ def _regime_cells(regime: Regime) -> tuple[str, str, str]:
     return signs, f"{regime.train_count:,}", str(regime.image_size)
 
 
-def _span(row: Mapping | None) -> str:
-    return "" if row is None else f"{row['difference']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+def _span(row: Mapping | None, to: str = " to ") -> str:
+    return markdown.difference(row["difference"], row["low"], row["high"], to) if row else ""
 
 
 def _count(seeds: int) -> str:
