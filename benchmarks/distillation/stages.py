@@ -61,7 +61,10 @@ RATES = (0.001, 0.003, 0.009, 0.027)
 """Learning rates of the student that are compared."""
 
 FINALIST_SEEDS = 5
-_LARGER = (Regime(train_count=5_000), Regime(train_count=20_000, epochs=12))
+_HARDER = Regime(train_count=5_000)
+"""A regime with signs that are harder to see."""
+
+_LARGER = (_HARDER, Regime(train_count=20_000, epochs=12))
 FINALIST_REGIMES = {FIT: SCREENED} | {regime: regime for regime in _LARGER}
 """The regimes of the finalists, each with that of their teachers; on two cores the first alone."""
 
@@ -71,7 +74,7 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
     A network is at its plateau where twice the epochs raise its validation AUROC by less than 0.003.
     """
-    regimes = [SCREENED, Regime(train_count=5_000), Regime(train_count=1_000, epochs=40)]
+    regimes = [SCREENED, _HARDER, Regime(train_count=1_000, epochs=40)]
     networks = (CHEXNET, STUDENT)
     if budget == "gpu":
         networks = (*NAMES[1:], STUDENT)
@@ -103,10 +106,10 @@ def rates(_: Budget) -> list[Run]:
     suits another."""
     return [
         run
-        for regime in (SCREENED, FIT)
+        for regime, taught_in in ((SCREENED, SCREENED), (FIT, SCREENED), (_HARDER, _HARDER))
         for rate in RATES
         for name in FINALISTS
-        for run in _runs(BY_NAME[name], replace(regime, student_rate=rate), 0, SCREENED)
+        for run in _runs(BY_NAME[name], replace(regime, student_rate=rate), 0, taught_in)
     ]
 
 
