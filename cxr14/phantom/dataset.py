@@ -103,6 +103,7 @@ def _prepare_folder(settings: PhantomSettings, difficulty: Difficulty) -> None:
                 "give another --out, delete the folder, or repeat its settings."
             )
         return
+    remove_unfinished(out, SETTINGS_FILE)  # a run that was killed at once leaves nothing else
     if any(entry.name != LOCK_FILE for entry in out.iterdir()) if out.is_dir() else out.exists():
         raise InputError(
             f"{out} contains files that are no phantoms; give an --out that is empty or does not exist."

@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from cxr14.findings import FINDINGS, NO_FINDING
+from cxr14.phantom.dataset import LOCK_FILE
 from cxr14.phantom.radiograph import render
 from cxr14.settings import ROOT
 from tests.conftest import run_python
@@ -131,6 +132,16 @@ def test_killed_run_is_resumed(tmp_path):
     fresh = make(tmp_path / "fresh", "--count", 300)
     assert fresh.returncode == 0, fresh.stderr
     same_folders(out, tmp_path / "fresh")
+
+
+def test_a_run_that_was_killed_while_it_wrote_its_settings_is_resumed(made, tmp_path):
+    out = tmp_path / "set"
+    out.mkdir()
+    for name in (".settings.json.1.part", LOCK_FILE):
+        (out / name).write_bytes(b"half")
+    run = make(out, "--count", 41)
+    assert run.returncode == 0, run.stderr
+    same_folders(made, out)
 
 
 def test_folder_of_other_settings_is_not_changed(made):
