@@ -4,19 +4,14 @@ import csv
 import json
 import os
 import shutil
-import struct
 import subprocess
 import sys
-import time
-import warnings
-import zlib
 
 import numpy as np
 import onnx
 import pytest
 from PIL import Image
 
-from cxr14.data.radiograph_files import TURNED, read_radiograph
 from cxr14.deployment.card import read_card
 from cxr14.deployment.prediction.drawing import save_overlay
 from cxr14.deployment.prediction.model import load_model
@@ -27,11 +22,6 @@ from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS
 from cxr14.settings import ROOT
 from tests.conftest import run_python
-
-# In kB, from Linux; getrusage would count the memory of the process that started this one.
-PEAK_MEMORY = (
-    "peak = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if 'VmHWM' in line)\n"
-)
 
 SCRIPT = ROOT / "7-Using-EEEA-Net-C2" / "predict.py"
 
@@ -122,97 +112,6 @@ def test_overlay_colours_the_hot_cell_and_no_other(tmp_path, exported):
     assert colour[200:, :300].max() == 0
 
 
-def png_header(width, height):
-    """The beginning of a PNG file that claims a size."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
-
-
-def test_hostile_files_are_refused_without_decoding(tmp_path):
-    frames = [Image.new("L", (32, 32), value) for value in (0, 90, 200)]
-    frames[0].save(tmp_path / "animated.png", save_all=True, append_images=frames[1:])
-    Image.new("L", (32, 32)).save(tmp_path / "gif.png", "GIF")
-    contents = {
-        "bomb.png": png_header(30_000, 30_000),
-        "wide.png": png_header(9_000, 9_000),
-        "empty.png": b"",
-        "text.png": b"a text, not a picture",
-    }
-    for name, content in contents.items():
-        (tmp_path / name).write_bytes(content)
-    for name, reason in {
-        "bomb.png": "too many|exceeds limit",
-        "wide.png": "too many",
-        "empty.png": "cannot be decoded",
-        "text.png": "cannot be decoded",
-        "gif.png": "cannot be decoded",
-        "animated.png": "several pictures",
-    }.items():
-        start = time.monotonic()
-        with pytest.raises(InputError, match=reason):
-            read_radiograph(tmp_path / name)
-        assert time.monotonic() - start < 0.2, name
-    assert memory_to_refuse(tmp_path) < 100_000
-
-
-def memory_to_refuse(folder):
-    """Read every file of a folder in a process of its own; return by how many kB its memory grew at most."""
-    code = (
-        "import sys, pathlib\n"
-        "from cxr14.data.radiograph_files import read_radiograph\n"
-        "from cxr14.errors import InputError\n"
-        f"{PEAK_MEMORY}"
-        "before = peak()\n"
-        "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
-        "    try: read_radiograph(path)\n"
-        "    except InputError: continue\n"
-        "    raise SystemExit(f'{path} was read')\n"
-        "print(peak() - before)"
-    )
-    done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
-
-
-def test_colour_and_empty_pictures_are_warned_of(tmp_path):
-    gray = np.random.default_rng(0).integers(0, 256, (80, 60), dtype=np.uint8)
-    as_rgb = np.stack([gray] * 3, axis=2)
-    Image.fromarray(as_rgb).save(tmp_path / "gray.png")
-    Image.fromarray(as_rgb).save(tmp_path / "gray.jpg")
-    marked = as_rgb.copy()
-    marked[:8, :8] = (255, 0, 0)
-    Image.fromarray(marked).save(tmp_path / "marked.png")
-    photograph = as_rgb // 2
-    photograph[..., 0] += 100
-    Image.fromarray(photograph).save(tmp_path / "photograph.jpg")
-    Image.new("L", (50, 50), 7).save(tmp_path / "black.png")
-    for name in ("gray.png", "gray.jpg", "marked.png"):
-        assert read_radiograph(tmp_path / name).warnings == (), name
-    assert "colour" in read_radiograph(tmp_path / "photograph.jpg").warnings[0]
-    assert "one gray value" in read_radiograph(tmp_path / "black.png").warnings[0]
-
-
-def test_pictures_stored_turned_are_read_as_stored_and_warned_of(tmp_path):
-    pytest.importorskip("pydicom")
-    from tests.deployment.page_files import write_pictures
-
-    write_pictures(tmp_path)
-    with warnings.catch_warnings(record=True) as of_pillow:  # about damaged metadata
-        warnings.simplefilter("always")
-        said = {path.name for path in tmp_path.iterdir() if TURNED in read_radiograph(path).warnings}
-    assert not of_pillow
-    assert said == {
-        *("turned.jpg", "turned.png", "big-endian.jpg", "big-endian.png"),
-        *("turned-colour.jpg", "turned16.png", "late.png"),
-    }
-    turned, upright = (read_radiograph(tmp_path / name).gray for name in ("turned.jpg", "upright.jpg"))
-    np.testing.assert_array_equal(turned, upright)
-
-
 def test_each_file_is_found_once(tmp_path):
     (tmp_path / "a" / ".hidden").mkdir(parents=True)
     (tmp_path / "empty").mkdir()
@@ -294,9 +193,10 @@ def test_maps_of_a_model_without_them_are_refused(model, radiographs, tmp_path):
 
 @pytest.mark.slow
 def test_prediction_needs_little_time_and_memory_and_no_torch(model, radiographs):
+    # Memory in kB, from Linux; getrusage would count that of the process that started this one.
     code = (
         "import runpy, sys, time; sys.argv = sys.argv[1:]\n"
-        f"{PEAK_MEMORY}"
+        "peak = lambda: next(int(line.split()[1]) for line in open('/proc/self/status') if 'VmHWM' in line)\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
         "heavy = {'torch', 'scipy', 'pandas', 'matplotlib', 'pydicom', 'ray'} & set(sys.modules)\n"
         "print(peak(), time.process_time(), *heavy, file=sys.stderr)"

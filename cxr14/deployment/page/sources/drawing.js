@@ -20,7 +20,7 @@ async function drawRadiograph(canvas, { gray, width, height }, heatMap) {
   const scale = LONGEST_SIDE / Math.max(width, height);
   canvas.width = Math.max(Math.round(width * scale), 1);
   canvas.height = Math.max(Math.round(height * scale), 1);
-  const context = canvas.getContext("2d");
+  const context = canvas.getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
