@@ -40,7 +40,7 @@ def test_arms_of_a_stage_differ_in_teacher_and_loss_alone():
 
 def test_a_student_has_the_rate_of_its_regime_and_a_teacher_its_own(tmp_path):
     lists = data.Lists(*[tmp_path] * 5)
-    run = next(run for run in STAGES["rates"]("cores") if run.teachers and run.regime.student_rate == 0.009)
+    run = next(run for run in STAGES["rates"]("cores") if run.teachers and run.regime.learning_rate == 0.009)
     for one, rate in ((run, "0.009"), (run.teachers[0], "0.001")):
         words = runs.train_words(one, lists, tmp_path)
         assert words[words.index("--learning-rate") + 1] == rate

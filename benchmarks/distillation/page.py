@@ -89,7 +89,7 @@ def distillation_arms(results: Path) -> Rows:
         error = np.mean([run[NOISY]["mean calibration error"] for run in runs])
         rows.append(
             (
-                *(*_regime_cells(regime), f"{regime.student_rate:g}", str(regime.epochs)),
+                *(*_regime_cells(regime), f"{Run(regime).learning_rate:g}", str(regime.epochs)),
                 *(arm, str(len(runs))),
                 *(f"{mean:.3f}" for mean in means),
                 f"{error:.3f}",

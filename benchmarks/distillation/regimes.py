@@ -28,8 +28,8 @@ class Regime:
     """Share of the findings that are not labelled, and invented labels as a share of the prevalence."""
     drawn_for: int = 0
     """Image size that the radiographs are drawn for, larger where a teacher sees them sharper; 0: the own."""
-    student_rate: float = 3e-3
-    """Peak learning rate of the student; the teachers have their own."""
+    learning_rate: float | None = None
+    """Peak learning rate of the network that is trained; None: its own in `LEARNING_RATES`."""
 
     @property
     def radiographs(self) -> str:
@@ -40,7 +40,7 @@ class Regime:
     def name(self) -> str:
         """Name of the regime in file names."""
         drawn = f"-from{self.drawn_for}" if self.drawn_for else ""
-        rate = f"-rate{self.student_rate:g}" if self.student_rate != Regime.student_rate else ""
+        rate = "" if self.learning_rate is None else f"-rate{self.learning_rate:g}"
         size = f"n{self.train_count}-px{self.image_size}"
         return f"{self._difficulty}{size}-e{self.epochs}{rate}{self._noise}{drawn}"
 
@@ -62,8 +62,9 @@ class Regime:
         return "" if self.label_noise == NOISE else f"-noise{self.label_noise:g}"
 
 
-# Peak learning rate of each possible teacher, trained from scratch with batches of 32.
-TEACHER_RATES = {
+# Peak learning rate of each network, trained from scratch with batches of 32, where a regime has no other.
+LEARNING_RATES = {
+    "1-EEEA-Net-C2": 3e-3,
     "2-OFA-595": 3e-3,
     "3-CheXNet": 1e-3,
     "4-Visformer-small": 5e-4,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from benchmarks.distillation import data
-from benchmarks.distillation.regimes import BATCH_SIZE, SMALLEST_CROP, TEACHER_RATES, Regime
+from benchmarks.distillation.regimes import BATCH_SIZE, LEARNING_RATES, SMALLEST_CROP, Regime
 from cxr14.files import atomic_write
 from cxr14.settings import ROOT, STUDENT
 
@@ -53,7 +53,7 @@ class Run:
     @property
     def learning_rate(self) -> float:
         """Peak learning rate of the network that is trained."""
-        return self.regime.student_rate if self.network == STUDENT else TEACHER_RATES[self.network]
+        return self.regime.learning_rate or LEARNING_RATES[self.network]
 
 
 def train(run: Run, work: Path) -> None:
@@ -133,6 +133,7 @@ def score(run: Run, work: Path, results: Path) -> Path:
     content: dict[str, object] = {
         "run": run.name,
         "regime": asdict(run.regime),
+        "learning rate": run.learning_rate,
         "network": run.network,
         "arm": run.arm,
         "seed": run.seed,

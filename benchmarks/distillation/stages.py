@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from benchmarks.distillation.arms import ARMS, BY_NAME, Arm
-from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.regimes import LEARNING_RATES, Regime
 from benchmarks.distillation.runs import Run
 from cxr14.models.zoo import NAMES
 from cxr14.settings import STUDENT
@@ -16,11 +16,14 @@ Budget = Literal["cores", "gpu"]
 
 OFA, CHEXNET, VISFORMER, AUTOFORMER = NAMES[1:]
 
-FIT = Regime(train_count=2_000, difficulty="easy", epochs=48)
+TAUGHT_IN = Regime(train_count=2_000, difficulty="easy", epochs=24)
+"""The regime of the teachers, who are at their plateau there."""
+
+FIT = replace(TAUGHT_IN, epochs=48, learning_rate=9e-3)
 """The regime in which the arms are compared on two cores, and at twice its length."""
 
 SCREENED = replace(FIT, epochs=24)
-"""The regime of the screening, half as long, and of the teachers, who are at their plateau there."""
+"""The regime of the screening, half as long."""
 
 _TEACHERS = {
     "none": (),
@@ -60,12 +63,15 @@ FINALISTS = ("labels", "bernoulli", "matching, T 4")
 RATES = (0.001, 0.003, 0.009, 0.027)
 """Learning rates of the student that are compared."""
 
+TEACHER_RATES = (0.0003, 0.001, 0.003)
+"""Learning rates of the best teacher that are compared."""
+
 FINALIST_SEEDS = 5
 _HARDER = Regime(train_count=5_000)
 """A regime with signs that are harder to see."""
 
 _LARGER = (_HARDER, Regime(train_count=20_000, epochs=12))
-FINALIST_REGIMES = {FIT: SCREENED} | {regime: regime for regime in _LARGER}
+FINALIST_REGIMES = {FIT: TAUGHT_IN} | {regime: regime for regime in _LARGER}
 """The regimes of the finalists, each with that of their teachers; on two cores the first alone."""
 
 
@@ -74,7 +80,7 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
     A network is at its plateau where twice the epochs raise its validation AUROC by less than 0.003.
     """
-    regimes = [SCREENED, _HARDER, Regime(train_count=1_000, epochs=40)]
+    regimes = [TAUGHT_IN, _HARDER, Regime(train_count=1_000, epochs=40)]
     networks = (CHEXNET, STUDENT)
     if budget == "gpu":
         networks = (*NAMES[1:], STUDENT)
@@ -84,33 +90,34 @@ def map_of_regimes(budget: Budget) -> list[Run]:
             for size in (64, 96, 128)
             for noise in (0.08, 0.0)
         ]
-    longest = Run(FIT.times(2), STUDENT)
+    at_its_best_rate = [Run(SCREENED.times(length), STUDENT) for length in (1, 2, 4)]
     return [
         Run(regime.times(length), network)
         for regime in dict.fromkeys(regimes)
         for length in (1, 2)
         for network in networks
-    ] + [longest]
+    ] + at_its_best_rate
 
 
 def screening(budget: Budget) -> list[Run]:
     """Return every arm with two seeds, in half of the finalists' epochs."""
     names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
     return [
-        run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed, SCREENED)
+        run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed, TAUGHT_IN)
     ]
 
 
 def rates(_: Budget) -> list[Run]:
     """Return the finalists at several learning rates and two lengths, so that none is compared at a rate that
-    suits another."""
-    return [
+    suits another, and their teacher at several."""
+    students = [
         run
-        for regime, taught_in in ((SCREENED, SCREENED), (FIT, SCREENED), (_HARDER, _HARDER))
+        for regime, taught_in in ((SCREENED, TAUGHT_IN), (FIT, TAUGHT_IN), (_HARDER, _HARDER))
         for rate in RATES
         for name in FINALISTS
-        for run in _runs(BY_NAME[name], replace(regime, student_rate=rate), 0, taught_in)
+        for run in _runs(BY_NAME[name], _at(regime, rate, STUDENT), 0, taught_in)
     ]
+    return [Run(_at(TAUGHT_IN, rate, CHEXNET), CHEXNET) for rate in TEACHER_RATES] + students
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
@@ -134,6 +141,11 @@ STAGES: dict[str, Callable[[Budget], list[Run]]] = {
     "finalists": finalists,
     "longer": partial(finalists, length=2),
 }
+
+
+def _at(regime: Regime, rate: float, network: str) -> Regime:
+    """Return the regime at a learning rate of a network, without a name for it where it is the network's own."""
+    return replace(regime, learning_rate=None if rate == LEARNING_RATES[network] else rate)
 
 
 def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
