@@ -144,7 +144,7 @@ STAGES: dict[str, Callable[[Budget], list[Run]]] = {
 
 
 def _at(regime: Regime, rate: float, network: str) -> Regime:
-    """Return the regime at a learning rate of a network, without a name for it where it is the network's own."""
+    """Return the regime at a learning rate of a network; None stands for the network's own."""
     return replace(regime, learning_rate=None if rate == LEARNING_RATES[network] else rate)
 
 
