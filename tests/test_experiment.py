@@ -78,7 +78,7 @@ def made(tmp_path, monkeypatch):
         np.savez_compressed(folder / "logits.npz", test=logits, val=logits)
         mean = metrics.macro(metrics.auroc(labels, logits))[0]
         found = {"mean AUROC": mean, "mean calibration error": 0.1, "AUROC": [mean] * 14}
-        content = {"run": name, "regime": REGIME.__dict__, "network": network, "arm": arm, "seed": seed}
+        content = {"run": name, "regime": REGIME.__dict__, "learning rate": 0.003, "network": network, "arm": arm, "seed": seed}
         content |= {"teachers": list(teachers), "validation AUROC by epoch": [0.5, 0.6, mean]}
         content |= dict.fromkeys((runs.VALIDATION, runs.NOISY, runs.TRUE), found)
         (results / f"{name}.json").write_text(json.dumps(content))
@@ -147,7 +147,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     head, rows = page.distillation_map(results)
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:6] == ("EEEA-Net-C2", "0.003", "3"))
     assert row["gain of twice the epochs"] == "+0.010 (1 seed)"  # of the seed that has both lengths
-    picture = figures.write(results, tmp_path / "figure.png", REGIME, REGIME)
+    picture = figures.write(results, tmp_path / "figure.png", REGIME)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 

@@ -1,5 +1,6 @@
-"""The figure of docs/distillation.md, from the JSON files alone: what each arm adds, and curves."""
+"""The figure of docs/distillation.md, from the JSON files alone: rates and lengths, gains, and curves."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,19 +11,21 @@ from matplotlib.axes import Axes
 from benchmarks.distillation.arms import BY_NAME, is_contender
 from benchmarks.distillation.differences import read_differences
 from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, read_results
-from benchmarks.distillation.stages import FINALISTS, FIT, SCREENED
+from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, Run, read_results
+from benchmarks.distillation.stages import FINALISTS, FIT
 from cxr14.files import atomic_write
 from cxr14.settings import STUDENT
 
+_COLOURS = dict(zip(FINALISTS, (0, 2, 3), strict=True))
+"""Colour of each finalist; the teachers have that which is left out."""
 
-def write(results: Path, path: Path, screened: Regime = SCREENED, plateau: Regime = FIT) -> Path:
-    """Draw what each arm adds to labels alone, and the curves of the finalists.
+
+def write(results: Path, path: Path, plateau: Regime = FIT) -> Path:
+    """Draw the finalists: AUROC by training length and rate, what each adds to labels alone, and curves.
 
     Args:
         results: folder of the JSON files, with the differences.
         path: the PNG file.
-        screened: regime of the screening.
         plateau: regime of the finalists, who are drawn after twice its epochs too.
 
     Returns:
@@ -30,16 +33,50 @@ def write(results: Path, path: Path, screened: Regime = SCREENED, plateau: Regim
     """
     runs, rows = read_results(results), read_differences(results, "labels")
     lengths = (plateau, plateau.times(2))
-    figure, (all_arms, finalists, curves) = plt.subplots(
-        1, 3, figsize=(15, 5), width_ratios=(1, 1, 1.1), layout="constrained"
-    )
-    _draw_gains(all_arms, rows, runs, (screened,))
-    _draw_gains(finalists, rows, runs, lengths)
+    figure, (by_length, gains, curves) = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
+    _draw_lengths(by_length, runs, plateau)
+    _draw_gains(gains, rows, runs, lengths)
     _draw_curves(curves, runs, lengths)
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)
     return path
+
+
+def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
+    """Draw the test AUROC of the finalists by length of the training, a line for each learning rate."""
+    for name, value in _teachers(runs, regime, TRUE).items():
+        axes.axhline(value, color="C1", linestyle=":")
+        axes.annotate(
+            f"{name}, teacher", (0, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
+        )
+    lines = defaultdict(lambda: defaultdict(list))  # (arm, rate) -> epochs -> AUROC of each seed
+    for run in runs:
+        if run["network"] == STUDENT and run["arm"] in FINALISTS and run["regime"].data == regime.data:
+            lines[run["arm"], run["learning rate"]][run["regime"].epochs].append(run[TRUE]["mean AUROC"])
+    chosen = Run(regime).learning_rate
+    for (arm, rate), values in sorted(lines.items(), key=lambda line: FINALISTS.index(line[0][0])):
+        epochs = sorted(values)
+        means = [np.mean(values[length]) for length in epochs]
+        is_chosen = rate == chosen
+        axes.plot(
+            *(epochs, means, "o-" if is_chosen else "o--"),
+            color=f"C{_COLOURS[arm]}",
+            linewidth=2 if is_chosen else 1,
+            markerfacecolor=f"C{_COLOURS[arm]}" if is_chosen else "white",
+            label=arm if is_chosen else None,
+        )
+        if not is_chosen:
+            axes.annotate(f" {rate:g}", (epochs[-1], means[-1]), va="center", fontsize=7)
+    axes.set_xscale("log", base=2)
+    lengths = sorted({length for values in lines.values() for length in values})
+    axes.set_xticks(lengths, [str(length) for length in lengths])
+    axes.minorticks_off()
+    axes.margins(x=0.15)
+    axes.set_title(f"learning rate {chosen:g}; dashed: other rates", fontsize=10)
+    axes.set_xlabel("epochs of the training", fontsize=9)
+    axes.set_ylabel("test AUROC (true labels, SYNTHETIC)", fontsize=9)
+    axes.legend(fontsize=8, loc="lower right")
 
 
 def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequence[Regime]) -> None:
@@ -80,7 +117,7 @@ def _draw_curves(axes: Axes, runs: list[dict], regimes: Sequence[Regime]) -> Non
     for name, value in _teachers(runs, regimes[0], VALIDATION).items():
         axes.axhline(value, color="C1", linestyle=":")
         axes.annotate(f"{name} at its best", (1, value), va="bottom", fontsize=8)
-    for number, arm in enumerate(FINALISTS):
+    for arm, number in _COLOURS.items():
         for regime in regimes:
             curves = [run[CURVE] for run in runs if _is(run, regime, arm)]
             if curves:

@@ -49,6 +49,11 @@ class Regime:
         return replace(self, epochs=length * self.epochs)
 
     @property
+    def data(self) -> "Regime":
+        """The regime without length and rate of the training: the same for runs on the same list."""
+        return replace(self, epochs=0, learning_rate=None)
+
+    @property
     def side(self) -> int:
         """Side of the packed radiographs in pixels."""
         return read_side(self.drawn_for or self.image_size)
