@@ -147,6 +147,10 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     head, rows = page.distillation_map(results)
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:6] == ("EEEA-Net-C2", "0.003", "3"))
     assert row["gain of twice the epochs"] == "+0.010 (1 seed)"  # of the seed that has both lengths
+    (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100" and row[3] == "CheXNet")
+    best = longer[runs.TRUE]["mean AUROC"]  # of one seed, and of the longer training, which validation prefers
+    lead = json.loads((results / "teacher_s0.json").read_text())[runs.TRUE]["mean AUROC"] - best
+    assert row["lead over the student at its best, true labels"] == f"{lead:+.3f}"
     picture = figures.write(results, tmp_path / "figure.png", REGIME)
     assert picture.read_bytes().startswith(b"\x89PNG")
 
