@@ -8,6 +8,8 @@ Teaching = Literal["none", "best", "two", "three", "five", "itself", "sharper"]
 """Who teaches: nobody, the best teacher, several, the student's own finished weights, a teacher at twice the
 image size."""
 
+SEVERAL = ("two", "three", "five")
+
 
 @dataclass(frozen=True)
 class Arm:
@@ -35,6 +37,8 @@ ARMS: tuple[Arm, ...] = (
     Arm("labels", teaching="none"),
     Arm("labels, smoothed", {"label-smoothing": 0.1}, "none"),
     Arm("labels, light mixup", {"mixup": 0.3}, "none"),
+    # The losses of teaching are larger than that of labels, so their gradients are clipped more often.
+    Arm("labels, clipped", {"clip-norm": 0.1}, "none"),
     Arm("study", {"distill-loss": "study", "temperature": 2.0}),
     Arm("bernoulli", _BERNOULLI),
     Arm("matching", _matching()),
@@ -49,24 +53,21 @@ ARMS: tuple[Arm, ...] = (
     Arm("matching, T 4, correlation", _AT_4(correlation_weight=1.0)),
     Arm("matching, T 4, rank", _AT_4(rank_weight=0.5)),
     Arm("matching, T 4, maps", _AT_4(map_weight=1.0)),
-    Arm("matching, T 4, two teachers", _AT_4(), "two"),
-    Arm("matching, T 4, two by finding", _AT_4(teacher_weights="finding"), "two"),
-    Arm("matching, T 4, three teachers", _AT_4(), "three"),
-    Arm("matching, T 4, five teachers", _AT_4(), "five"),
-    Arm("matching, T 4, five by finding", _AT_4(teacher_weights="finding"), "five"),
-    Arm("matching, T 4, sharper teacher", _AT_4(), "sharper"),
-    Arm("control: itself", _AT_4(), "itself"),
-    Arm("control: permuted", _AT_4(), control="permuted"),
-    Arm("control: doubled", _AT_4(), control="doubled"),
+    Arm("two teachers", _BERNOULLI, "two"),
+    Arm("two by finding", _BERNOULLI | {"teacher-weights": "finding"}, "two"),
+    Arm("three teachers", _BERNOULLI, "three"),
+    Arm("five teachers", _BERNOULLI, "five"),
+    Arm("five by finding", _BERNOULLI | {"teacher-weights": "finding"}, "five"),
+    Arm("sharper teacher", _BERNOULLI, "sharper"),
+    Arm("control: itself", _BERNOULLI, "itself"),
+    Arm("control: permuted", _BERNOULLI, control="permuted"),
+    Arm("control: doubled", _BERNOULLI, control="doubled"),
 )
 
 BY_NAME = {arm.name: arm for arm in ARMS}
 
 DEFAULT = "bernoulli"
-"""The arm that the scripts of folder 6 have without further settings."""
-
-TAUGHT_BY_ONE = "matching, T 4"
-"""The arm that several teachers are compared with: the same loss, and the best teacher alone."""
+"""The arm that the scripts of folder 6 have without further settings; several teachers have its loss."""
 
 
 def is_contender(name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from benchmarks.distillation import data
-from benchmarks.distillation.arms import DEFAULT, TAUGHT_BY_ONE, is_contender
+from benchmarks.distillation.arms import DEFAULT, is_contender
 from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results, with_regimes
 from cxr14.data.image_lists import read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
@@ -24,16 +24,14 @@ from cxr14.settings import STUDENT
 FILE = "differences.json"
 LARGEST_P = 0.05
 
-Than = Literal["labels", "teacher", "default", "taught by one"]
-"""What an arm is compared with: labels alone, its best teacher, the default way to teach, and, with several
-teachers, the student of the best one."""
+Than = Literal["labels", "teacher", "default"]
+"""What an arm is compared with: labels alone, its best teacher, the default way to teach by that one."""
 
 
 def write(work: Path, results: Path) -> Path:
     """Compare every arm of the student with labels alone and with its best teacher, in each regime.
 
-    An arm that could become the default is compared with it too, and one of several teachers with the student
-    of the best one.
+    An arm that could become the default is compared with it too.
 
     Args:
         work: folder with the logits of the runs.
@@ -73,7 +71,7 @@ def read_differences(results: Path, than: Than) -> list[dict]:
     """Return the differences on the true labels from `than`."""
     path = results / FILE
     rows = json.loads(path.read_text()) if path.is_file() else []
-    names = {"labels": ["labels"], "teacher": NAMES, "default": [DEFAULT], "taught by one": [TAUGHT_BY_ONE]}
+    names = {"labels": ["labels"], "teacher": NAMES, "default": [DEFAULT]}
     return with_regimes([row for row in rows if row["scored on"] == TRUE and row["than"] in names[than]])
 
 
@@ -99,7 +97,6 @@ def _pairs(runs: list[dict], scored: list[dict], work: Path) -> list[_Pair]:
         taught = next(iter(by_seed.values()))
         others = ["labels"]
         others += [DEFAULT] if is_contender(arm) and arm != DEFAULT else []
-        others += [TAUGHT_BY_ONE] if len(taught["teachers"]) > 1 else []
         for than in others:
             seeds = sorted(by_seed.keys() & students.get(than, {}).keys())
             if seeds:

@@ -8,7 +8,7 @@ from typing import get_args
 
 import numpy as np
 
-from benchmarks.distillation.arms import BY_NAME, DEFAULT
+from benchmarks.distillation.arms import BY_NAME, DEFAULT, SEVERAL
 from benchmarks.distillation.differences import Than, read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
@@ -145,10 +145,12 @@ def distillation_several(results: Path) -> Rows:
     Returns:
         The head of the table, and its rows; the cells of an arm that has not ended are empty.
     """
-    found = _differences(results)["taught by one"]
-    planned = {(run.regime, run.arm): None for run in screening("cores") if len(run.teachers) > 1}
+    found = _differences(results)["default"]
+    planned = {(run.regime, run.arm): None for run in screening("cores")}
     rows = []
     for regime, arm in {**planned, **found}:
+        if BY_NAME[arm].teaching not in SEVERAL:
+            continue
         row = found.get((regime, arm))
         seeds = str(len(row["seeds"])) if row else ""
         rows.append((*_regime_cells(regime), str(regime.epochs), arm, seeds, _span(row)))
