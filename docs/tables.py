@@ -15,6 +15,7 @@ from benchmarks.distillation.page import (
     distillation_finalists,
     distillation_map,
     distillation_rule,
+    distillation_seeds,
     distillation_several,
 )
 from benchmarks.gpu.page import gpu_table
@@ -136,6 +137,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deployment-program": deployment_tables.deployment_program,
     "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
     "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
+    "distillation-seeds": lambda: markdown(*distillation_seeds(RESULTS / "distillation")),
     "distillation-several": lambda: markdown(*distillation_several(RESULTS / "distillation")),
     "distillation-rule": lambda: markdown(*distillation_rule(RESULTS / "distillation")),
 }

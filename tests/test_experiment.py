@@ -134,9 +134,14 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     assert cells["minus its best teacher"].startswith("-")
     assert cells["epochs saved"] == "0.0 (0.0 to 0.0)"  # both curves are best at their last epoch
     monkeypatch.setattr(page, "FIT", REGIME)
+    by_seed = [
+        f"{json.loads((results / f'taught_s{seed}.json').read_text())[runs.TRUE]['mean AUROC']:.3f}"
+        for seed in (0, 1)
+    ]
     monkeypatch.setattr(page, "FINALISTS", ("matching",))
     (row,) = page.distillation_finalists(results, " to ")
     assert row == ("matching", "3", "2", cells["minus labels alone"], cells["minus its best teacher"])
+    assert page.distillation_seeds(results)[1] == [("matching", "3", *by_seed, "", "", "")]
     head, rows = page.distillation_several(results)
     (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100")
     assert cells["arm"] == "two teachers" and cells["seeds"] == "1"

@@ -13,7 +13,7 @@ from benchmarks.distillation.differences import Than, read_differences
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, Run, read_results
-from benchmarks.distillation.stages import FINALISTS, FIT, map_of_regimes, screening
+from benchmarks.distillation.stages import FINALIST_SEEDS, FINALISTS, FIT, map_of_regimes, screening
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
@@ -134,6 +134,23 @@ def distillation_finalists(results: Path, to: str) -> list[tuple[str, ...]]:
                 spans = (_span(row, to), _span(found["teacher"].get((regime, arm)), to))
                 rows.append((arm, str(regime.epochs), str(len(row["seeds"])), *spans))
     return rows
+
+
+def distillation_seeds(results: Path) -> Rows:
+    """Return the test AUROC on the true labels of each training of the finalists, at both lengths."""
+    rows = []
+    for regime in (FIT, FIT.times(2)):
+        for arm in FINALISTS:
+            by_seed = {
+                run["seed"]: f"{_mean_auroc(run, TRUE):.3f}"
+                for run in read_results(results)
+                if (run["regime"], run["network"], run["arm"]) == (regime, STUDENT, arm)
+            }
+            if by_seed:
+                rows.append(
+                    (arm, str(regime.epochs), *(by_seed.get(seed, "") for seed in range(FINALIST_SEEDS)))
+                )
+    return ("arm", "epochs", *(f"seed {seed}" for seed in range(FINALIST_SEEDS))), rows
 
 
 def distillation_several(results: Path) -> Rows:
