@@ -44,7 +44,7 @@ def write(results: Path, path: Path, plateau: Regime = FIT) -> Path:
 
 
 def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
-    """Draw the test AUROC of the finalists by length of the training, a line for each learning rate."""
+    """Draw the test AUROC of the finalists by length of the training, a line of medians for each rate."""
     for name, value in _teachers(runs, regime, TRUE).items():
         axes.axhline(value, color="C1", linestyle=":")
         axes.annotate(
@@ -57,23 +57,27 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
     chosen = Run(regime).learning_rate
     for (arm, rate), values in sorted(lines.items(), key=lambda line: FINALISTS.index(line[0][0])):
         epochs = sorted(values)
-        means = [np.mean(values[length]) for length in epochs]
+        medians = [np.median(values[length]) for length in epochs]
         is_chosen = rate == chosen
+        for length in epochs:
+            axes.plot(
+                [length] * len(values[length]), values[length], ".", color=f"C{_COLOURS[arm]}", alpha=0.5
+            )
         axes.plot(
-            *(epochs, means, "o-" if is_chosen else "o--"),
+            *(epochs, medians, "o-" if is_chosen else "o--"),
             color=f"C{_COLOURS[arm]}",
             linewidth=2 if is_chosen else 1,
             markerfacecolor=f"C{_COLOURS[arm]}" if is_chosen else "white",
             label=arm if is_chosen else None,
         )
         if not is_chosen:
-            axes.annotate(f" {rate:g}", (epochs[-1], means[-1]), va="center", fontsize=7)
+            axes.annotate(f" {rate:g}", (epochs[-1], medians[-1]), va="center", fontsize=7)
     axes.set_xscale("log", base=2)
     lengths = sorted({length for values in lines.values() for length in values})
     axes.set_xticks(lengths, [str(length) for length in lengths])
     axes.minorticks_off()
     axes.margins(x=0.15)
-    axes.set_title(f"learning rate {chosen:g}; dashed: other rates", fontsize=10)
+    axes.set_title(f"learning rate {chosen:g}; dashed: other rates; dots: single trainings", fontsize=10)
     axes.set_xlabel("epochs of the training", fontsize=9)
     axes.set_ylabel("test AUROC (true labels, SYNTHETIC)", fontsize=9)
     axes.legend(fontsize=8, loc="lower right")
