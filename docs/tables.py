@@ -47,6 +47,7 @@ _WORDS = {
         "networks, taught": ("EEEA-Net-C2 taught by it",),
         "finalists": (
             "SYNTHETIC radiographs",
+            "rate / that of the student alone",
             "epochs",
             "seeds",
             "minus the student alone",
@@ -59,7 +60,14 @@ _WORDS = {
         "demo, taught": ("由它教出的 EEEA-Net-C2", "差值"),
         "networks": ("阶段", "参数", "224 px 时的乘加次数", "研究中单独的 AUROC"),
         "networks, taught": ("由它教出的 EEEA-Net-C2",),
-        "finalists": ("合成胸片", "训练轮数", "随机种子数", "减去单独训练的学生", "减去教师"),
+        "finalists": (
+            "合成胸片",
+            "学习率 / 单独训练的学生的学习率",
+            "训练轮数",
+            "随机种子数",
+            "减去单独训练的学生",
+            "减去教师",
+        ),
         "to": " 至 ",
     },
 }

@@ -124,6 +124,7 @@ def test_differences_are_those_of_the_mean_aurocs(made):
 
 def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch):
     work, results = made
+    monkeypatch.setattr(differences, "SEEDS_TO_CHOOSE", 2)
     differences.write(work, results)
     head, rows = page.distillation_arms(results)
     assert len(rows) == 4
@@ -140,7 +141,14 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     ]
     monkeypatch.setattr(page, "FINALISTS", ("matching",))
     (row,) = page.distillation_finalists(results, " to ")
-    assert row == ("matching", "3", "2", cells["minus labels alone"], cells["minus its best teacher"])
+    assert row == (
+        "matching",
+        "0.003 / 0.003",
+        "3",
+        "2",
+        cells["minus labels alone"],
+        cells["minus its best teacher"],
+    )
     assert page.distillation_seeds(results)[1] == [("matching", "3", *by_seed, "", "", "")]
     head, rows = page.distillation_several(results)
     (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100")
@@ -172,7 +180,12 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
 
 def verdict(**changed):
     facts = {"difference": 0.02, "p_value": 0.001, "of_twice_the_epochs": 0.01, "worse_findings": ()}
-    facts |= {"seeds_of_twice_the_epochs": 5, "calibration_loss": 0.0, "seeds": 5}
+    facts |= {
+        "learning_rates": (0.009, 0.003),
+        "seeds_of_twice_the_epochs": 5,
+        "calibration_loss": 0.0,
+        "seeds": 5,
+    }
     return rule.Verdict(REGIME, "matching", **(facts | changed)).passes
 
 
@@ -189,8 +202,29 @@ def test_rule_takes_an_arm_that_holds_every_line_and_no_other():
     assert verdict(seeds=2, difference=-0.01) is False
 
 
-def test_verdicts_come_from_the_differences(made):
+def test_each_arm_is_taken_at_the_rate_that_is_best_on_validation_over_enough_seeds():
+    def trained(arm, rate, *scores):
+        return [
+            {
+                "network": "1-EEEA-Net-C2",
+                "arm": arm,
+                "learning rate": rate,
+                runs.VALIDATION: {"mean AUROC": score},
+            }
+            for score in scores
+        ]
+
+    steady, bolder = trained("labels", 0.003, 0.8, 0.8, 0.8), trained("labels", 0.009, 0.9, 0.9, 0.5)
+    once, taught = trained("labels", 0.006, 0.95), trained("matching", 0.009, 0.9, 0.9, 0.9)
+    too_few = trained("bernoulli", 0.009, 0.9, 0.9)
+    teacher = [dict(run, network="3-CheXNet") for run in taught]
+    found = differences.at_best_rates(steady + bolder + once + taught + too_few + teacher)
+    assert found == steady + taught
+
+
+def test_verdicts_come_from_the_differences(made, monkeypatch):
     work, results = made
+    monkeypatch.setattr(differences, "SEEDS_TO_CHOOSE", 2)
     differences.write(work, results)
     (found,) = rule.verdicts(results, [REGIME])
     assert (found.regime, found.arm, found.seeds, found.passes) == (REGIME, "matching", 2, None)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.distillation import data
 from benchmarks.distillation.arms import DEFAULT, is_contender
+from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results, with_regimes
 from cxr14.data.image_lists import read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
@@ -27,6 +28,12 @@ LARGEST_P = 0.05
 Than = Literal["labels", "teacher", "default"]
 """What an arm is compared with: labels alone, its best teacher, the default way to teach by that one."""
 
+Rates = Literal["equal", "best"]
+"""At which learning rates: equal ones, or each arm at that which is best for it on validation."""
+
+SEEDS_TO_CHOOSE = 3
+"""Seeds that a rate needs before it can be the best for an arm."""
+
 
 def write(work: Path, results: Path) -> Path:
     """Compare every arm of the student with labels alone and with its best teacher, in each regime.
@@ -41,12 +48,13 @@ def write(work: Path, results: Path) -> Path:
         Its path.
     """
     scored = read_results(results)
-    by_regime = defaultdict(list)
+    by_regime = defaultdict(list)  # (regime, rates) -> runs
     for run in scored:
-        by_regime[run["regime"]].append(run)
+        by_regime[run["regime"], "equal"].append(run)
+        by_regime[without_rate(run["regime"]), "best"].append(run)
     rows = []
-    for regime, runs in by_regime.items():
-        pairs = _pairs(runs, scored, work)
+    for (regime, rates), runs in by_regime.items():
+        pairs = _pairs(runs if rates == "equal" else at_best_rates(runs), scored, work)
         if not pairs:  # its radiographs may not be here either
             continue
         lists = data.prepare(regime, work)
@@ -55,7 +63,9 @@ def write(work: Path, results: Path) -> Path:
             patients = np.array(test.patients)
             rows += [
                 {
-                    **{"regime": asdict(regime), "scored on": name, "arm": pair.arm, "than": pair.than},
+                    **{"regime": asdict(regime), "rates": rates, "scored on": name},
+                    **{"arm": pair.arm, "than": pair.than},
+                    "learning rates": [pair.ours[0]["learning rate"], pair.theirs[0]["learning rate"]],
                     "seeds": [run["seed"] for run in pair.ours],
                     **_compare(test.labels, _logits(pair.ours, work), _logits(pair.theirs, work), patients),
                 }
@@ -67,12 +77,45 @@ def write(work: Path, results: Path) -> Path:
     return path
 
 
-def read_differences(results: Path, than: Than) -> list[dict]:
+def without_rate(regime: Regime) -> Regime:
+    """Return the regime whose name has no learning rate: what is left where arms have rates of their own."""
+    return replace(regime, learning_rate=None)
+
+
+def at_best_rates(runs: list[dict]) -> list[dict]:
+    """Return the students of each arm at the learning rate with the best validation AUROC over its seeds.
+
+    Args:
+        runs: those of one list and length, at all rates.
+
+    Returns:
+        The runs at the chosen rates; none of an arm without `SEEDS_TO_CHOOSE` seeds at any rate.
+    """
+    by_rate = defaultdict(lambda: defaultdict(list))  # arm -> rate -> runs
+    for run in runs:
+        if run["network"] == STUDENT:
+            by_rate[run["arm"]][run["learning rate"]].append(run)
+    chosen = []
+    for rates in by_rate.values():
+        tried = [of for of in rates.values() if len(of) >= SEEDS_TO_CHOOSE]
+        chosen += max(
+            tried, key=lambda of: np.mean([run[VALIDATION]["mean AUROC"] for run in of]), default=[]
+        )
+    return chosen
+
+
+def read_differences(results: Path, than: Than, rates: Rates = "equal") -> list[dict]:
     """Return the differences on the true labels from `than`."""
     path = results / FILE
     rows = json.loads(path.read_text()) if path.is_file() else []
     names = {"labels": ["labels"], "teacher": NAMES, "default": [DEFAULT]}
-    return with_regimes([row for row in rows if row["scored on"] == TRUE and row["than"] in names[than]])
+    return with_regimes(
+        [
+            row
+            for row in rows
+            if row["scored on"] == TRUE and row["rates"] == rates and row["than"] in names[than]
+        ]
+    )
 
 
 class _Pair(NamedTuple):

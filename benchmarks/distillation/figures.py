@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.distillation.arms import BY_NAME, is_contender
-from benchmarks.distillation.differences import read_differences
+from benchmarks.distillation.differences import at_best_rates, read_differences, without_rate
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, Run, read_results
 from benchmarks.distillation.stages import FINALISTS, FIT
@@ -31,12 +31,16 @@ def write(results: Path, path: Path, plateau: Regime = FIT) -> Path:
     Returns:
         `path`.
     """
-    runs, rows = read_results(results), read_differences(results, "labels")
-    lengths = (plateau, plateau.times(2))
+    runs, rows = read_results(results), read_differences(results, "labels", "best")
+    lengths = tuple(map(without_rate, (plateau, plateau.times(2))))
     figure, (by_length, gains, curves) = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
     _draw_lengths(by_length, runs, plateau)
-    _draw_gains(gains, rows, runs, lengths)
-    _draw_curves(curves, runs, lengths)
+    at_best = [run for run in runs if run["network"] != STUDENT]
+    for regime in lengths:
+        of_length = [run for run in runs if without_rate(run["regime"]) == regime]
+        at_best += [run | {"regime": regime} for run in at_best_rates(of_length)]
+    _draw_gains(gains, rows, at_best, lengths)
+    _draw_curves(curves, at_best, lengths)
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)
@@ -77,7 +81,7 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
     axes.set_xticks(lengths, [str(length) for length in lengths])
     axes.minorticks_off()
     axes.margins(x=0.15)
-    axes.set_title(f"learning rate {chosen:g}; dashed: other rates; dots: single trainings", fontsize=10)
+    axes.set_title(f"at {chosen:g}; dashed: other learning rates; dots: seeds", fontsize=10)
     axes.set_xlabel("epochs of the training", fontsize=9)
     axes.set_ylabel("test AUROC (true labels, SYNTHETIC)", fontsize=9)
     axes.legend(fontsize=8, loc="lower right")
@@ -105,10 +109,10 @@ def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequenc
     axes.set_ylim(-1, max(len(wanted), 4))
     axes.axvline(0, color="0.6", linewidth=1)
     axes.set_title(
-        f"{' and '.join(str(regime.epochs) for regime in regimes)} epochs (number of seeds)", fontsize=10
+        f"each at its best rate, {' and '.join(str(regime.epochs) for regime in regimes)} epochs", fontsize=10
     )
     axes.set_xlabel(
-        "test AUROC minus labels alone (true labels, SYNTHETIC)\n"
+        "test AUROC minus labels alone (true labels, SYNTHETIC; number of seeds)\n"
         "95 % intervals: over patients and seeds; hollow: patients alone",
         fontsize=8,
     )
@@ -132,7 +136,7 @@ def _draw_curves(axes: Axes, runs: list[dict], regimes: Sequence[Regime]) -> Non
                     alpha=1 if regime == regimes[0] else 0.45,
                     label=f"{arm}{_length(regime, regimes)} ({len(curves)})",
                 )
-    axes.set_title("mean over seeds (their number)", fontsize=10)
+    axes.set_title("each at its best rate, mean over seeds (their number)", fontsize=10)
     axes.set_xlabel("epoch", fontsize=9)
     axes.set_ylabel("validation AUROC (noisy labels, SYNTHETIC)", fontsize=9)
     if axes.lines:

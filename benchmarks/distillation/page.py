@@ -9,7 +9,7 @@ from typing import get_args
 import numpy as np
 
 from benchmarks.distillation.arms import BY_NAME, DEFAULT, SEVERAL
-from benchmarks.distillation.differences import Than, read_differences
+from benchmarks.distillation.differences import Rates, Than, read_differences, without_rate
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, Run, read_results
@@ -119,20 +119,21 @@ def distillation_arms(results: Path) -> Rows:
 
 
 def distillation_finalists(results: Path, to: str) -> list[tuple[str, ...]]:
-    """Return arm, epochs, seeds and differences of the finalists, at both lengths.
+    """Return arm, rates, epochs, seeds and differences of the finalists, each at its best rate.
 
     Args:
         results: folder of the JSON files.
         to: the word between the ends of an interval.
     """
-    found = _differences(results)
+    found = _differences(results, "best")
     rows = []
-    for regime in (FIT, FIT.times(2)):
+    for regime in map(without_rate, (FIT, FIT.times(2))):
         for arm in FINALISTS:
             row = found["labels"].get((regime, arm))
             if row:
+                rates = " / ".join(f"{rate:g}" for rate in row["learning rates"])
                 spans = (_span(row, to), _span(found["teacher"].get((regime, arm)), to))
-                rows.append((arm, str(regime.epochs), str(len(row["seeds"])), *spans))
+                rows.append((arm, rates, str(regime.epochs), str(len(row["seeds"])), *spans))
     return rows
 
 
@@ -185,8 +186,8 @@ def distillation_rule(results: Path) -> Rows:
         longer, seeds = each.of_twice_the_epochs, each.seeds_of_twice_the_epochs
         rows.append(
             (
-                *_regime_cells(each.regime),
-                each.arm,
+                *(*_regime_cells(each.regime), str(each.regime.epochs), each.arm),
+                *(f"{rate:g}" for rate in each.learning_rates),
                 str(each.seeds),
                 f"{each.difference:+.3f}",
                 f"{each.p_value:.2g}",
@@ -196,9 +197,10 @@ def distillation_rule(results: Path) -> Rows:
                 {True: "yes", False: "no", None: "open"}[each.passes],
             )
         )
-    head = ("signs", "radiographs", "px", "arm", "seeds", "minus labels alone", "adjusted p")
+    head = ("signs", "radiographs", "px", "epochs", "arm", "rate", "rate of labels alone", "seeds")
+    found = ("minus labels alone", "adjusted p")
     checks = ("after twice the epochs", "findings that are worse", "calibration error", "passes")
-    return (*head, *checks), rows
+    return (*head, *found, *checks), rows
 
 
 def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
@@ -221,10 +223,10 @@ def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:
     return f"{found.value:.1f} ({found.low:.1f} to {found.high:.1f})"
 
 
-def _differences(results: Path) -> dict[Than, dict[tuple[Regime, str], dict]]:
+def _differences(results: Path, rates: Rates = "equal") -> dict[Than, dict[tuple[Regime, str], dict]]:
     """Return the differences by what an arm is compared with, and by regime and arm."""
     return {
-        than: {(row["regime"], row["arm"]): row for row in read_differences(results, than)}
+        than: {(row["regime"], row["arm"]): row for row in read_differences(results, than, rates)}
         for than in get_args(Than)
     }
 

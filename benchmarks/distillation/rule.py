@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.distillation.arms import is_contender
-from benchmarks.distillation.differences import LARGEST_P, read_differences
+from benchmarks.distillation.differences import LARGEST_P, read_differences, without_rate
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import NOISY, read_results
 from benchmarks.distillation.stages import FINALIST_REGIMES, FINALIST_SEEDS
@@ -30,6 +30,8 @@ class Verdict:
     seeds: int
     difference: float
     """From labels alone, in the mean AUROC on the true labels."""
+    learning_rates: tuple[float, float]
+    """That of the arm, and that of labels alone."""
     p_value: float
     """Holm-adjusted over the arms with all seeds."""
     of_twice_the_epochs: float
@@ -56,7 +58,7 @@ class Verdict:
 
 
 def verdicts(results: Path, regimes: Iterable[Regime] = FINALIST_REGIMES) -> list[Verdict]:
-    """Apply the rule to every arm that was compared with several seeds.
+    """Apply the rule to every arm that was compared with several seeds, each at its best learning rate.
 
     Args:
         results: folder of the JSON files, with the differences.
@@ -66,23 +68,28 @@ def verdicts(results: Path, regimes: Iterable[Regime] = FINALIST_REGIMES) -> lis
         A verdict for each regime and arm.
     """
     by_regime = defaultdict(dict)  # regime -> arm -> row
-    for row in read_differences(results, "labels"):
+    for row in read_differences(results, "labels", "best"):
         if is_contender(row["arm"]) and len(row["seeds"]) > 1:
             by_regime[row["regime"]][row["arm"]] = row
     errors = _calibration_errors(results)
     found = []
-    for regime in regimes:
+    for regime in map(without_rate, regimes):
         arms = by_regime.get(regime, {})
         longer = by_regime.get(regime.times(2), {})
         adjusted = holm(np.array([row["p"] for row in arms.values()], dtype=float))
         for (arm, row), p_value in zip(arms.items(), adjusted, strict=True):
-            loss = [errors[regime, arm, seed] - errors[regime, "labels", seed] for seed in row["seeds"]]
+            ours, theirs = row["learning rates"]
+            loss = [
+                errors[regime, arm, ours, seed] - errors[regime, "labels", theirs, seed]
+                for seed in row["seeds"]
+            ]
             found.append(
                 Verdict(
                     regime,
                     arm,
                     len(row["seeds"]),
                     row["difference"],
+                    (ours, theirs),
                     float(p_value),
                     longer[arm]["difference"] if arm in longer else math.nan,
                     len(longer[arm]["seeds"]) if arm in longer else 0,
@@ -93,10 +100,12 @@ def verdicts(results: Path, regimes: Iterable[Regime] = FINALIST_REGIMES) -> lis
     return found
 
 
-def _calibration_errors(results: Path) -> dict[tuple[Regime, str, int], float]:
-    """Return the mean calibration error of every student on the noisy labels, by regime, arm and seed."""
+def _calibration_errors(results: Path) -> dict[tuple[Regime, str, float, int], float]:
+    """Return the mean calibration error of students on the noisy labels, by regime, arm, rate and seed."""
     return {
-        (run["regime"], run["arm"], run["seed"]): run[NOISY]["mean calibration error"]
+        (without_rate(run["regime"]), run["arm"], run["learning rate"], run["seed"]): run[NOISY][
+            "mean calibration error"
+        ]
         for run in read_results(results)
         if run["network"] == STUDENT
     }
