@@ -1,9 +1,7 @@
 """Radiographs as people have them: what is refused without being decoded, and what is warned of."""
 
-import struct
 import time
 import warnings
-import zlib
 from functools import partial
 
 import numpy as np
@@ -12,20 +10,11 @@ from PIL import Image
 
 from cxr14.data.radiograph_files import TURNED, read_radiograph
 from cxr14.errors import InputError
+from tests.data.png_files import png_header
 from tests.hostile.processes import peak_memory
 
 MOST_GROWTH = 100
 """Megabytes that a process may need to refuse files."""
-
-
-def png_header(width, height):
-    """The beginning of a PNG file that claims a size."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(1000)))
 
 
 @pytest.mark.forks

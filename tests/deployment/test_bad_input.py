@@ -14,7 +14,7 @@ from cxr14.deployment_settings import CARD_FILE
 from cxr14.files import fingerprint
 from cxr14.settings import ROOT
 from tests.conftest import run_python
-from tests.deployment.test_predict import png_header
+from tests.data.png_files import png_header
 
 SCRIPT = ROOT / "7-Using-EEEA-Net-C2" / "predict.py"
 
