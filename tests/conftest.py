@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 
 from cxr14.settings import ROOT
+from tests.browser import CHROMIUM, NO_CHROMIUM
 
 # Before torch is imported. The workers of test.sh have a core each, and a process that has used more threads
 # than one cannot be forked: the child waits for them for ever.
 os.environ["OMP_NUM_THREADS"] = "1"
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+"""Mark of a test, or of a module, that opens a page."""
 
 NIH_MINI = ROOT.parent / "shared" / "nih-mini"
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from cxr14.report import style
-from tests.browser import CHROMIUM, NO_CHROMIUM
+from tests.browser import CHROMIUM
+from tests.conftest import needs_chromium
 
 
 def _browse(folder, page_path, *flags):
@@ -32,7 +33,7 @@ def _browse(folder, page_path, *flags):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+@needs_chromium
 def test_browser_shows_the_whole_report(trio, tmp_path):
     folder, _ = trio
     dom, messages, requested = _browse(tmp_path, folder / "report.html", "--dump-dom")
@@ -55,7 +56,7 @@ def test_browser_shows_the_whole_report(trio, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM)
+@needs_chromium
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_browser_shows_light_and_dark_colours(trio, tmp_path, scheme):
     folder, _ = trio

@@ -12,14 +12,14 @@ from cxr14.data.radiograph_files import read_radiograph
 from cxr14.deployment.prediction.model import load_model
 from cxr14.errors import InputError
 from cxr14.settings import ROOT
-from tests.conftest import run_python
-from tests.deployment.page.browsing import give, in_a_browser
+from tests.conftest import needs_chromium, run_python
+from tests.deployment.page.browsing import give
 from tests.deployment.test_predict import predict
 
 pytest.importorskip("pydicom")
 from tests.deployment.page import radiograph_files
 
-pytestmark = in_a_browser
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 LARGEST_DIFFERENCE = 1e-6
 

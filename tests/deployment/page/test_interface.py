@@ -16,10 +16,10 @@ from cxr14.deployment.card import read_card
 from cxr14.deployment_settings import CARD_FILE
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS
-from tests.conftest import run_python
-from tests.deployment.page.browsing import FOLDER, give, in_a_browser
+from tests.conftest import needs_chromium, run_python
+from tests.deployment.page.browsing import FOLDER, give
 
-pytestmark = in_a_browser
+pytestmark = [pytest.mark.slow, needs_chromium]
 
 MOST_MEGABYTES = 12
 
