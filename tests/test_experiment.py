@@ -2,21 +2,24 @@
 
 import json
 import runpy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.distillation import data, differences, figures, page, rule, runs
+from benchmarks.distillation import data, differences, figures, page, rates, rule, runs
 from benchmarks.distillation.__main__ import with_teachers
 from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT
 from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.stages import STAGES
+from benchmarks.distillation.stages import FINALIST_RATES, FIT, STAGES
 from cxr14.data.image_lists import write_list
 from cxr14.evaluation import metrics
 from cxr14.models.zoo import NAMES
 from cxr14.settings import ROOT
 
 REGIME = Regime(train_count=100, difficulty="easy", epochs=3)
+FASTER = replace(REGIME, learning_rate=0.009)
+"""The regime at the rate that is the better one for labels alone."""
 COUNT = 120
 
 
@@ -59,7 +62,7 @@ def test_the_default_arm_is_that_of_every_script_of_folder_6():
 
 @pytest.fixture
 def made(tmp_path, monkeypatch):
-    """Runs that exist as JSON and logits alone: two seeds of labels and of a better arm, and a teacher."""
+    """Runs that exist as JSON and logits alone: two seeds of labels, at two rates, and of a better arm."""
     rng = np.random.default_rng(0)
     labels = (rng.random((COUNT, 14)) < 0.4).astype(np.uint8)
     names = [f"synthetic_{number // 2:08d}_{number % 2:03d}.png" for number in range(COUNT)]
@@ -71,7 +74,7 @@ def made(tmp_path, monkeypatch):
     results = tmp_path / "results"
     results.mkdir()
 
-    def add(name, network, arm, seed, noise, teachers=()):
+    def add(name, network, arm, seed, noise, teachers=(), regime=REGIME):
         logits = 2.0 * labels + rng.normal(0, noise, labels.shape)
         folder = tmp_path / "work" / "runs" / name
         folder.mkdir(parents=True)
@@ -80,8 +83,8 @@ def made(tmp_path, monkeypatch):
         found = {"mean AUROC": mean, "mean calibration error": 0.1, "AUROC": [mean] * 14}
         content = {
             "run": name,
-            "regime": REGIME.__dict__,
-            "learning rate": 0.003,
+            "regime": regime.__dict__,
+            "learning rate": regime.learning_rate or 0.003,
             "network": network,
             "arm": arm,
             "seed": seed,
@@ -93,6 +96,7 @@ def made(tmp_path, monkeypatch):
     add("teacher_s0", "3-CheXNet", "labels", 0, 1.0)
     for seed in (0, 1):
         add(f"alone_s{seed}", "1-EEEA-Net-C2", "labels", seed, 2.5)
+        add(f"faster_s{seed}", "1-EEEA-Net-C2", "labels", seed, 2.3, regime=FASTER)
         add(f"taught_s{seed}", "1-EEEA-Net-C2", "matching", seed, 1.2, ["teacher_s0"])
     add("default_s0", "1-EEEA-Net-C2", "bernoulli", 0, 1.1, ["teacher_s0"])
     add("by_two_s0", "1-EEEA-Net-C2", "two teachers", 0, 1.1, ["teacher_s0", "other_s0"])
@@ -124,7 +128,7 @@ def test_differences_are_those_of_the_mean_aurocs(made):
 
 def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch):
     work, results = made
-    monkeypatch.setattr(differences, "SEEDS_TO_CHOOSE", 2)
+    monkeypatch.setattr(rates, "RATE_SEEDS", 2)
     differences.write(work, results)
     head, rows = page.distillation_arms(results)
     assert len(rows) == 4
@@ -139,17 +143,13 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
         f"{json.loads((results / f'taught_s{seed}.json').read_text())[runs.TRUE]['mean AUROC']:.3f}"
         for seed in (0, 1)
     ]
-    monkeypatch.setattr(page, "FINALISTS", ("matching",))
+    monkeypatch.setattr(page, "FINALIST_RATES", {"matching": 0.003})
     (row,) = page.distillation_finalists(results, " to ")
-    assert row == (
-        "matching",
-        "0.003 / 0.003",
-        "3",
-        "2",
-        cells["minus labels alone"],
-        cells["minus its best teacher"],
-    )
-    assert page.distillation_seeds(results)[1] == [("matching", "3", *by_seed, "", "", "")]
+    assert row[:4] == ("matching", "0.003 / 0.009", "3", "2")
+    (tuned,) = differences.read_differences(results, "labels", "best")
+    assert row[4].startswith(f"{tuned['difference']:+.3f} (") and row[4] != cells["minus labels alone"]
+    assert row[5] == cells["minus its best teacher"]
+    assert page.distillation_seeds(results)[1] == [("matching", "0.003", "3", *by_seed, "", "", "")]
     head, rows = page.distillation_several(results)
     (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100")
     assert cells["arm"] == "two teachers" and cells["seeds"] == "1"
@@ -162,16 +162,15 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     longer = json.loads(path.read_text())
     longer["regime"] = dict(longer["regime"], epochs=6)
     longer[runs.VALIDATION] = longer[runs.VALIDATION] | {
-        "mean AUROC": longer[runs.VALIDATION]["mean AUROC"] + 0.01
+        "mean AUROC": longer[runs.VALIDATION]["mean AUROC"] + 0.2
     }
     (results / "longer_s1.json").write_text(json.dumps(longer))
     head, rows = page.distillation_map(results)
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:6] == ("EEEA-Net-C2", "0.003", "3"))
-    assert row["gain of twice the epochs"] == "+0.010 (1 seed)"  # of the seed that has both lengths
+    assert row["gain of twice the epochs"] == "+0.200 (1 seed)"  # of the seed that has both lengths
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100" and row[3] == "CheXNet")
-    best = longer[runs.TRUE][
-        "mean AUROC"
-    ]  # of one seed, and of the longer training, which validation prefers
+    # Of one seed, and of the longer training, which validation prefers.
+    best = longer[runs.TRUE]["mean AUROC"]
     lead = json.loads((results / "teacher_s0.json").read_text())[runs.TRUE]["mean AUROC"] - best
     assert row["lead over the student at its best, true labels"] == f"{lead:+.3f}"
     picture = figures.write(results, tmp_path / "figure.png", REGIME)
@@ -204,30 +203,32 @@ def test_rule_takes_an_arm_that_holds_every_line_and_no_other():
 
 def test_each_arm_is_taken_at_the_rate_that_is_best_on_validation_over_enough_seeds():
     def trained(arm, rate, *scores):
-        return [
-            {
-                "network": "1-EEEA-Net-C2",
-                "arm": arm,
-                "learning rate": rate,
-                runs.VALIDATION: {"mean AUROC": score},
-            }
-            for score in scores
-        ]
+        run = {"network": "1-EEEA-Net-C2", "arm": arm, "learning rate": rate}
+        run["regime"] = replace(REGIME, learning_rate=rate)
+        return [run | {runs.VALIDATION: {"mean AUROC": score}} for score in scores]
 
     steady, bolder = trained("labels", 0.003, 0.8, 0.8, 0.8), trained("labels", 0.009, 0.9, 0.9, 0.5)
     once, taught = trained("labels", 0.006, 0.95), trained("matching", 0.009, 0.9, 0.9, 0.9)
     too_few = trained("bernoulli", 0.009, 0.9, 0.9)
     teacher = [dict(run, network="3-CheXNet") for run in taught]
-    found = differences.at_best_rates(steady + bolder + once + taught + too_few + teacher)
-    assert found == steady + taught
+    found = rates.at_best_rates(steady + bolder + once + taught + too_few + teacher)
+    assert found == [run | {"regime": REGIME} for run in steady + taught]
+
+
+def test_the_rates_of_the_finalists_are_the_best_of_the_committed_runs():
+    committed = runs.read_results(ROOT / "benchmarks" / "results" / "distillation")
+    at_best = [run for run in rates.at_best_rates(committed) if run["regime"] == FIT]
+    best = {run["arm"]: run["learning rate"] for run in at_best}
+    assert FINALIST_RATES.items() <= best.items()
 
 
 def test_verdicts_come_from_the_differences(made, monkeypatch):
     work, results = made
-    monkeypatch.setattr(differences, "SEEDS_TO_CHOOSE", 2)
+    monkeypatch.setattr(rates, "RATE_SEEDS", 2)
     differences.write(work, results)
     (found,) = rule.verdicts(results, [REGIME])
     assert (found.regime, found.arm, found.seeds, found.passes) == (REGIME, "matching", 2, None)
+    assert found.learning_rates == (0.003, 0.009)  # each at its best
     assert found.p_value < 0.05 and not found.worse_findings and found.calibration_loss == 0
     # A longer training whose order is the other way round.
     path = results / differences.FILE

@@ -36,8 +36,8 @@ class ExperimentSettings(ScriptSettings):
 
     stage: Literal["map", "screening", "rates", "finalists", "longer", "compare", "draw"] = "map"
     """map: each network alone, over regimes: where is a teacher better than the student; screening: every
-    arm, two seeds; rates: four learning rates; finalists: five seeds; longer: the same for twice the epochs;
-    compare: differences between the arms; draw: the figure of docs/distillation.md."""
+    arm, two seeds; rates: several learning rates; finalists: five seeds; longer: the same for twice the
+    epochs; compare: differences between the arms; draw: the figure of docs/distillation.md."""
     budget: Budget = "cores"
     """cores: what two cores do within hours; gpu: all regimes and arms."""
     work: Path = ROOT / "benchmarks" / "work"

@@ -8,8 +8,6 @@ Teaching = Literal["none", "best", "two", "three", "five", "itself", "sharper"]
 """Who teaches: nobody, the best teacher, several, the student's own finished weights, a teacher at twice the
 image size."""
 
-SEVERAL = ("two", "three", "five")
-
 
 @dataclass(frozen=True)
 class Arm:
@@ -21,6 +19,11 @@ class Arm:
     teaching: Teaching = "best"
     control: Literal["permuted", "doubled"] | None = None
     """What is done to the teacher's logits in an arm that must lose."""
+
+    @property
+    def has_several_teachers(self) -> bool:
+        """Whether more than one network teaches."""
+        return self.teaching in ("two", "three", "five")
 
 
 def _matching(label_weight: float = 0.1, temperature: float = 1.0, **more: object) -> dict[str, object]:
@@ -37,7 +40,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("labels", teaching="none"),
     Arm("labels, smoothed", {"label-smoothing": 0.1}, "none"),
     Arm("labels, light mixup", {"mixup": 0.3}, "none"),
-    # The losses of teaching are larger than that of labels, so their gradients are clipped more often.
+    # The losses of teaching are larger than that of labels, so their gradients may be clipped more often.
     Arm("labels, clipped", {"clip-norm": 0.1}, "none"),
     Arm("study", {"distill-loss": "study", "temperature": 2.0}),
     Arm("bernoulli", _BERNOULLI),

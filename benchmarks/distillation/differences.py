@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.distillation import data
 from benchmarks.distillation.arms import DEFAULT, is_contender
-from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results, with_regimes
 from cxr14.data.image_lists import read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
@@ -31,12 +31,10 @@ Than = Literal["labels", "teacher", "default"]
 Rates = Literal["equal", "best"]
 """At which learning rates: equal ones, or each arm at that which is best for it on validation."""
 
-SEEDS_TO_CHOOSE = 3
-"""Seeds that a rate needs before it can be the best for an arm."""
-
 
 def write(work: Path, results: Path) -> Path:
-    """Compare every arm of the student with labels alone and with its best teacher, in each regime.
+    """Compare every arm of the student with labels alone and with its best teacher, in each regime: at equal
+    learning rates, and each at its best one.
 
     An arm that could become the default is compared with it too.
 
@@ -49,12 +47,12 @@ def write(work: Path, results: Path) -> Path:
     """
     scored = read_results(results)
     by_regime = defaultdict(list)  # (regime, rates) -> runs
-    for run in scored:
-        by_regime[run["regime"], "equal"].append(run)
-        by_regime[without_rate(run["regime"]), "best"].append(run)
+    for rates, runs in (("equal", scored), ("best", at_best_rates(scored))):
+        for run in runs:
+            by_regime[run["regime"], rates].append(run)
     rows = []
     for (regime, rates), runs in by_regime.items():
-        pairs = _pairs(runs if rates == "equal" else at_best_rates(runs), scored, work)
+        pairs = _pairs(runs, scored, work)
         if not pairs:  # its radiographs may not be here either
             continue
         lists = data.prepare(regime, work)
@@ -75,33 +73,6 @@ def write(work: Path, results: Path) -> Path:
     with atomic_write(path) as part:
         part.write_text(json.dumps(rows, indent=1) + "\n")
     return path
-
-
-def without_rate(regime: Regime) -> Regime:
-    """Return the regime whose name has no learning rate: what is left where arms have rates of their own."""
-    return replace(regime, learning_rate=None)
-
-
-def at_best_rates(runs: list[dict]) -> list[dict]:
-    """Return the students of each arm at the learning rate with the best validation AUROC over its seeds.
-
-    Args:
-        runs: those of one list and length, at all rates.
-
-    Returns:
-        The runs at the chosen rates; none of an arm without `SEEDS_TO_CHOOSE` seeds at any rate.
-    """
-    by_rate = defaultdict(lambda: defaultdict(list))  # arm -> rate -> runs
-    for run in runs:
-        if run["network"] == STUDENT:
-            by_rate[run["arm"]][run["learning rate"]].append(run)
-    chosen = []
-    for rates in by_rate.values():
-        tried = [of for of in rates.values() if len(of) >= SEEDS_TO_CHOOSE]
-        chosen += max(
-            tried, key=lambda of: np.mean([run[VALIDATION]["mean AUROC"] for run in of]), default=[]
-        )
-    return chosen
 
 
 def read_differences(results: Path, than: Than, rates: Rates = "equal") -> list[dict]:

@@ -9,14 +9,15 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from benchmarks.distillation.arms import BY_NAME, is_contender
-from benchmarks.distillation.differences import at_best_rates, read_differences, without_rate
+from benchmarks.distillation.differences import read_differences
+from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, Run, read_results
-from benchmarks.distillation.stages import FINALISTS, FIT
+from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, read_results
+from benchmarks.distillation.stages import FINALIST_RATES, FIT
 from cxr14.files import atomic_write
 from cxr14.settings import STUDENT
 
-_COLOURS = dict(zip(FINALISTS, (0, 2, 3), strict=True))
+_COLOURS = dict(zip(FINALIST_RATES, (0, 2, 3), strict=True))
 """Colour of each finalist; the teachers have that which is left out."""
 
 
@@ -32,13 +33,10 @@ def write(results: Path, path: Path, plateau: Regime = FIT) -> Path:
         `path`.
     """
     runs, rows = read_results(results), read_differences(results, "labels", "best")
-    lengths = tuple(map(without_rate, (plateau, plateau.times(2))))
+    lengths = (plateau, plateau.times(2))
     figure, (by_length, gains, curves) = plt.subplots(1, 3, figsize=(15, 5), layout="constrained")
     _draw_lengths(by_length, runs, plateau)
-    at_best = [run for run in runs if run["network"] != STUDENT]
-    for regime in lengths:
-        of_length = [run for run in runs if without_rate(run["regime"]) == regime]
-        at_best += [run | {"regime": regime} for run in at_best_rates(of_length)]
+    at_best = [*(run for run in runs if run["network"] != STUDENT), *at_best_rates(runs)]
     _draw_gains(gains, rows, at_best, lengths)
     _draw_curves(curves, at_best, lengths)
     with atomic_write(path) as part:
@@ -56,13 +54,12 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
         )
     lines = defaultdict(lambda: defaultdict(list))  # (arm, rate) -> epochs -> AUROC of each seed
     for run in runs:
-        if run["network"] == STUDENT and run["arm"] in FINALISTS and run["regime"].data == regime.data:
+        if run["network"] == STUDENT and run["arm"] in _COLOURS and run["regime"].data == regime.data:
             lines[run["arm"], run["learning rate"]][run["regime"].epochs].append(run[TRUE]["mean AUROC"])
-    chosen = Run(regime).learning_rate
-    for (arm, rate), values in sorted(lines.items(), key=lambda line: FINALISTS.index(line[0][0])):
+    for (arm, rate), values in sorted(lines.items(), key=lambda line: _COLOURS[line[0][0]]):
         epochs = sorted(values)
         medians = [np.median(values[length]) for length in epochs]
-        is_chosen = rate == chosen
+        is_chosen = rate == FINALIST_RATES[arm]
         for length in epochs:
             axes.plot(
                 [length] * len(values[length]), values[length], ".", color=f"C{_COLOURS[arm]}", alpha=0.5
@@ -72,16 +69,18 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
             color=f"C{_COLOURS[arm]}",
             linewidth=2 if is_chosen else 1,
             markerfacecolor=f"C{_COLOURS[arm]}" if is_chosen else "white",
-            label=arm if is_chosen else None,
+            label=f"{arm}, {rate:g}" if is_chosen else None,
         )
         if not is_chosen:
-            axes.annotate(f" {rate:g}", (epochs[-1], medians[-1]), va="center", fontsize=7)
+            axes.annotate(
+                f" {rate:g}", (epochs[-1], medians[-1]), va="center", fontsize=7, color=f"C{_COLOURS[arm]}"
+            )
     axes.set_xscale("log", base=2)
     lengths = sorted({length for values in lines.values() for length in values})
     axes.set_xticks(lengths, [str(length) for length in lengths])
     axes.minorticks_off()
     axes.margins(x=0.15)
-    axes.set_title(f"at {chosen:g}; dashed: other learning rates; dots: seeds", fontsize=10)
+    axes.set_title("each at its best rate; dashed: other learning rates; dots: seeds", fontsize=10)
     axes.set_xlabel("epochs of the training", fontsize=9)
     axes.set_ylabel("test AUROC (true labels, SYNTHETIC)", fontsize=9)
     axes.legend(fontsize=8, loc="lower right")

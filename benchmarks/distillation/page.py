@@ -8,12 +8,13 @@ from typing import get_args
 
 import numpy as np
 
-from benchmarks.distillation.arms import BY_NAME, DEFAULT, SEVERAL
-from benchmarks.distillation.differences import Rates, Than, read_differences, without_rate
+from benchmarks.distillation.arms import BY_NAME, DEFAULT
+from benchmarks.distillation.differences import Rates, Than, read_differences
+from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, Run, read_results
-from benchmarks.distillation.stages import FINALIST_SEEDS, FINALISTS, FIT, map_of_regimes, screening
+from benchmarks.distillation.stages import FINALIST_RATES, FINALIST_SEEDS, FIT, map_of_regimes, screening
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
@@ -127,8 +128,8 @@ def distillation_finalists(results: Path, to: str) -> list[tuple[str, ...]]:
     """
     found = _differences(results, "best")
     rows = []
-    for regime in map(without_rate, (FIT, FIT.times(2))):
-        for arm in FINALISTS:
+    for regime in (FIT, FIT.times(2)):
+        for arm in FINALIST_RATES:
             row = found["labels"].get((regime, arm))
             if row:
                 rates = " / ".join(f"{rate:g}" for rate in row["learning rates"])
@@ -139,19 +140,25 @@ def distillation_finalists(results: Path, to: str) -> list[tuple[str, ...]]:
 
 def distillation_seeds(results: Path) -> Rows:
     """Return the test AUROC on the true labels of each training of the finalists, at both lengths."""
-    rows = []
-    for regime in (FIT, FIT.times(2)):
-        for arm in FINALISTS:
-            by_seed = {
-                run["seed"]: f"{_mean_auroc(run, TRUE):.3f}"
-                for run in read_results(results)
-                if (run["regime"], run["network"], run["arm"]) == (regime, STUDENT, arm)
-            }
-            if by_seed:
-                rows.append(
-                    (arm, str(regime.epochs), *(by_seed.get(seed, "") for seed in range(FINALIST_SEEDS)))
-                )
-    return ("arm", "epochs", *(f"seed {seed}" for seed in range(FINALIST_SEEDS))), rows
+    lengths, order = (FIT.epochs, FIT.times(2).epochs), list(FINALIST_RATES)
+    by_seed = defaultdict(dict)  # (epochs, arm, rate) -> seed -> AUROC
+    for run in read_results(results):
+        regime, arm = run["regime"], run["arm"]
+        if (
+            run["network"] == STUDENT
+            and arm in order
+            and regime.data == FIT.data
+            and regime.epochs in lengths
+        ):
+            by_seed[regime.epochs, order.index(arm), run["learning rate"]][run["seed"]] = _mean_auroc(
+                run, TRUE
+            )
+    seeds = range(FINALIST_SEEDS)
+    rows = [
+        (order[arm], f"{rate:g}", str(epochs), *(f"{of[seed]:.3f}" if seed in of else "" for seed in seeds))
+        for (epochs, arm, rate), of in sorted(by_seed.items())
+    ]
+    return ("arm", "rate", "epochs", *(f"seed {seed}" for seed in seeds)), rows
 
 
 def distillation_several(results: Path) -> Rows:
@@ -167,7 +174,7 @@ def distillation_several(results: Path) -> Rows:
     planned = {(run.regime, run.arm): None for run in screening("cores")}
     rows = []
     for regime, arm in {**planned, **found}:
-        if BY_NAME[arm].teaching not in SEVERAL:
+        if not BY_NAME[arm].has_several_teachers:
             continue
         row = found.get((regime, arm))
         seeds = str(len(row["seeds"])) if row else ""
@@ -181,6 +188,9 @@ def distillation_rule(results: Path) -> Rows:
     Args:
         results: folder of the JSON files.
     """
+    trained = defaultdict(list)  # (regime, arm) -> runs
+    for run in at_best_rates(read_results(results)):
+        trained[run["regime"], run["arm"]].append(run)
     rows = []
     for each in verdicts(results):
         longer, seeds = each.of_twice_the_epochs, each.seeds_of_twice_the_epochs
@@ -194,13 +204,14 @@ def distillation_rule(results: Path) -> Rows:
                 "" if math.isnan(longer) else f"{longer:+.3f} ({_count(seeds)})",
                 ", ".join(each.worse_findings) or "none",
                 f"{each.calibration_loss:+.3f}",
+                _epochs_saved(trained[each.regime, each.arm], trained[each.regime, "labels"]),
                 {True: "yes", False: "no", None: "open"}[each.passes],
             )
         )
     head = ("signs", "radiographs", "px", "epochs", "arm", "rate", "rate of labels alone", "seeds")
     found = ("minus labels alone", "adjusted p")
-    checks = ("after twice the epochs", "findings that are worse", "calibration error", "passes")
-    return (*head, *found, *checks), rows
+    checks = ("after twice the epochs", "findings that are worse", "calibration error")
+    return (*head, *found, *checks, "epochs saved", "passes"), rows
 
 
 def _epochs_saved(taught: list[dict], alone: list[dict]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from cxr14.data.geometry import read_side
+from cxr14.settings import STUDENT
 
 VALIDATION, TEST = 4_000, 20_000
 LARGEST_TRAINING_LIST = 20_000
@@ -49,9 +50,14 @@ class Regime:
         return replace(self, epochs=length * self.epochs)
 
     @property
+    def at_any_rate(self) -> "Regime":
+        """What is the same for runs that differ in the learning rate."""
+        return replace(self, learning_rate=None)
+
+    @property
     def data(self) -> "Regime":
-        """The regime without length and rate of the training: the same for runs on the same list."""
-        return replace(self, epochs=0, learning_rate=None)
+        """What is the same for runs on the same list, of any length and rate."""
+        return self.at_any_rate.times(0)
 
     @property
     def side(self) -> int:
@@ -69,7 +75,7 @@ class Regime:
 
 # Peak learning rate of each network, trained from scratch with batches of 32, where a regime has no other.
 LEARNING_RATES = {
-    "1-EEEA-Net-C2": 3e-3,
+    STUDENT: 3e-3,
     "2-OFA-595": 3e-3,
     "3-CheXNet": 1e-3,
     "4-Visformer-small": 5e-4,

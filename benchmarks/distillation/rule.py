@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.distillation.arms import is_contender
-from benchmarks.distillation.differences import LARGEST_P, read_differences, without_rate
+from benchmarks.distillation.differences import LARGEST_P, read_differences
+from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import NOISY, read_results
 from benchmarks.distillation.stages import FINALIST_REGIMES, FINALIST_SEEDS
 from cxr14.evaluation.intervals import holm
-from cxr14.settings import STUDENT
 
 SMALLEST_GAIN = 0.003
 """Difference in the mean AUROC that is worth a change of the default."""
@@ -73,23 +73,19 @@ def verdicts(results: Path, regimes: Iterable[Regime] = FINALIST_REGIMES) -> lis
             by_regime[row["regime"]][row["arm"]] = row
     errors = _calibration_errors(results)
     found = []
-    for regime in map(without_rate, regimes):
+    for regime in regimes:
         arms = by_regime.get(regime, {})
         longer = by_regime.get(regime.times(2), {})
         adjusted = holm(np.array([row["p"] for row in arms.values()], dtype=float))
         for (arm, row), p_value in zip(arms.items(), adjusted, strict=True):
-            ours, theirs = row["learning rates"]
-            loss = [
-                errors[regime, arm, ours, seed] - errors[regime, "labels", theirs, seed]
-                for seed in row["seeds"]
-            ]
+            loss = [errors[regime, arm, seed] - errors[regime, "labels", seed] for seed in row["seeds"]]
             found.append(
                 Verdict(
                     regime,
                     arm,
                     len(row["seeds"]),
                     row["difference"],
-                    (ours, theirs),
+                    tuple(row["learning rates"]),
                     float(p_value),
                     longer[arm]["difference"] if arm in longer else math.nan,
                     len(longer[arm]["seeds"]) if arm in longer else 0,
@@ -100,12 +96,9 @@ def verdicts(results: Path, regimes: Iterable[Regime] = FINALIST_REGIMES) -> lis
     return found
 
 
-def _calibration_errors(results: Path) -> dict[tuple[Regime, str, float, int], float]:
-    """Return the mean calibration error of students on the noisy labels, by regime, arm, rate and seed."""
+def _calibration_errors(results: Path) -> dict[tuple[Regime, str, int], float]:
+    """Return the mean calibration error of students at their best rates, by regime, arm and seed."""
     return {
-        (without_rate(run["regime"]), run["arm"], run["learning rate"], run["seed"]): run[NOISY][
-            "mean calibration error"
-        ]
-        for run in read_results(results)
-        if run["network"] == STUDENT
+        (run["regime"], run["arm"], run["seed"]): run[NOISY]["mean calibration error"]
+        for run in at_best_rates(read_results(results))
     }

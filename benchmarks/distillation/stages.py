@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from benchmarks.distillation.arms import ARMS, BY_NAME, Arm
+from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT, Arm
 from benchmarks.distillation.regimes import LEARNING_RATES, Regime
 from benchmarks.distillation.runs import Run
 from cxr14.models.zoo import NAMES
@@ -19,10 +19,13 @@ OFA, CHEXNET, VISFORMER, AUTOFORMER = NAMES[1:]
 TAUGHT_IN = Regime(train_count=2_000, difficulty="easy", epochs=24)
 """The regime of the teachers, who are at their plateau there."""
 
-FIT = replace(TAUGHT_IN, epochs=48, learning_rate=9e-3)
-"""The regime in which the arms are compared on two cores, and at twice its length."""
+FIT = TAUGHT_IN.times(2)
+"""The regime in which the finalists are compared on two cores, and at twice its length."""
 
-SCREENED = replace(FIT, epochs=24)
+FINALIST_RATES = {"labels": 3e-3, DEFAULT: 9e-3, "matching, T 4": 3e-3}
+"""The finalists, chosen on validation by the screening, each with its best learning rate in `FIT`."""
+
+SCREENED = replace(TAUGHT_IN, learning_rate=FINALIST_RATES[DEFAULT])
 """The regime of the screening, half as long."""
 
 _TEACHERS = {
@@ -58,14 +61,11 @@ _ON_CORES = (
 )
 """Arms of the screening on two cores; a GPU has all of them."""
 
-FINALISTS = ("labels", "bernoulli", "matching, T 4")
-"""Arms with all seeds and two lengths, chosen on the validation AUROC of the screening."""
-
 RATES = (0.001, 0.003, 0.006, 0.009, 0.027)
 """Learning rates of the student that are compared."""
 
 RATE_SEEDS = 3
-"""Seeds at each of them: at a high rate some trainings lag behind, which one seed does not show."""
+"""Seeds that a rate needs to be called the best: at a high one some trainings lag behind."""
 
 TEACHER_RATES = (0.0003, 0.001, 0.003)
 """Learning rates of the best teacher that are compared."""
@@ -94,13 +94,13 @@ def map_of_regimes(budget: Budget) -> list[Run]:
             for size in (64, 96, 128)
             for noise in (0.08, 0.0)
         ]
-    at_its_best_rate = [Run(SCREENED.times(length), STUDENT) for length in (1, 2, 4)]
+    longest = Run(FIT.times(2), STUDENT)
     return [
         Run(regime.times(length), network)
         for regime in dict.fromkeys(regimes)
         for length in (1, 2)
         for network in networks
-    ] + at_its_best_rate
+    ] + [longest]
 
 
 def screening(budget: Budget) -> list[Run]:
@@ -112,30 +112,38 @@ def screening(budget: Budget) -> list[Run]:
 
 
 def rates(_: Budget) -> list[Run]:
-    """Return the finalists at several learning rates and two lengths, so that none is compared at a rate that
-    suits another, and their teacher at several."""
+    """Return the finalists and their teacher at several learning rates: one may suit another arm better.
+
+    Shorter trainings and harder signs have one seed.
+    """
     students = [
         run
-        for regime, taught_in in ((SCREENED, TAUGHT_IN), (FIT, TAUGHT_IN), (_HARDER, _HARDER))
+        for regime, taught_in, seeds in (
+            (TAUGHT_IN, TAUGHT_IN, 1),
+            (FIT, TAUGHT_IN, RATE_SEEDS),
+            (_HARDER, _HARDER, 1),
+        )
         for rate in RATES
-        for seed in range(RATE_SEEDS)
-        for name in FINALISTS
+        for seed in range(seeds)
+        for name in FINALIST_RATES
         for run in _runs(BY_NAME[name], _at(regime, rate, STUDENT), seed, taught_in)
     ]
     return [Run(_at(TAUGHT_IN, rate, CHEXNET), CHEXNET) for rate in TEACHER_RATES] + students
 
 
 def finalists(budget: Budget, length: int = 1) -> list[Run]:
-    """Return the finalists with all seeds, in `length` times their epochs.
+    """Return the finalists with all seeds, in `length` times their epochs, each at its best learning rate.
 
-    On a GPU they are trained in larger regimes too.
+    On a GPU they are trained in larger regimes too, and at all rates.
     """
+    regimes = FINALIST_REGIMES if budget == "gpu" else {FIT: TAUGHT_IN}
     return [
         run
-        for regime, taught_in in list(FINALIST_REGIMES.items())[: None if budget == "gpu" else 1]
+        for regime, taught_in in regimes.items()
         for seed in range(FINALIST_SEEDS)
-        for name in FINALISTS
-        for run in _runs(BY_NAME[name], regime.times(length), seed, taught_in)
+        for name, best in FINALIST_RATES.items()
+        for rate in (RATES if budget == "gpu" else (best,))
+        for run in _runs(BY_NAME[name], _at(regime.times(length), rate, STUDENT), seed, taught_in)
     ]
 
 
