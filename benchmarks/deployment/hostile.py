@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from tests.data.dicom_files import dataset, picture, saved
+from tests.data.hostile_dicom import HOSTILE, REFUSE_ALL
 from tests.data.png_files import png_header
-from tests.data.test_hostile_dicom import HOSTILE, REFUSE_ALL
 
 
 def measure(work: Path) -> dict[str, object]:

@@ -56,7 +56,7 @@ def add_dicom_files(folder, sentences, gray):
     """Add DICOM files to the bad files."""
     from pydicom.uid import JPEG2000Lossless
 
-    from tests.data import test_hostile_dicom as hostile
+    from tests.data import hostile_dicom as hostile
     from tests.data.dicom_files import compressed, dataset, jpeg_of_12_bits, saved, with_frame
 
     def add(name, path, sentence):

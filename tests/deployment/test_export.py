@@ -1,14 +1,10 @@
 """An exported model gives the answers of its checkpoint, or it is not kept."""
 
-import dataclasses
-import shutil
-
 import numpy as np
 import onnx
 import pytest
 import torch
-from onnx import TensorProto, helper, numpy_helper
-from sklearn.metrics import roc_auc_score
+from onnx import TensorProto
 from torch.nn import functional
 
 from cxr14.data import augment
@@ -17,9 +13,7 @@ from cxr14.data.images import decode, resize
 from cxr14.data.provenance import Provenance, of_lists
 from cxr14.deployment.card import read_card
 from cxr14.deployment.export import parity
-from cxr14.deployment.export.choice import choose_checkpoint
 from cxr14.deployment.export.command import export, model_file
-from cxr14.deployment.export.int8_weights import best_scales, quantise_weights
 from cxr14.deployment.export.network import DeployedNetwork
 from cxr14.deployment.export.onnx_file import write_onnx
 from cxr14.deployment.export.reading_rules import load_operating_points
@@ -28,14 +22,12 @@ from cxr14.deployment_settings import CARD_FILE
 from cxr14.errors import InputError
 from cxr14.evaluation.calibration import Calibration
 from cxr14.evaluation.operating_points import OPERATING_POINTS_FILE, OperatingPoints
-from cxr14.evaluation.predictions import PREDICTIONS_FILE, VALIDATION, Predictions
 from cxr14.explanation.heat_maps import layer_for, maps_by_gradients
 from cxr14.files import fingerprint
 from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, zoo
 from tests.deployment.conftest import export_settings, save_checkpoint
 from tests.models.test_zoo import OWN, OWN_MODEL
-from tests.simulated_runs import save_run
 
 
 def centre_crops(radiographs):
@@ -213,85 +205,10 @@ def test_file_holds_no_path_of_this_machine(exported):
     assert b"site-packages" not in content and b".py" not in content
 
 
-def test_best_scales_have_less_error_than_the_largest_weight_gives():
-    weight = np.random.default_rng(0).laplace(size=(2, 50_000)).astype(np.float32)
-    weight[0] = 0
-    scales = best_scales(weight, axis=0)
-    assert scales.shape == (2, 1) and (scales > 0).all()
-
-    def error(scale):
-        return np.square(np.clip(np.rint(weight / scale), -127, 127) * scale - weight).sum(axis=1)
-
-    largest = np.maximum(np.abs(weight).max(axis=1, keepdims=True) / 127, 1e-30)
-    assert (error(scales) <= 1.0001 * error(largest)).all()
-    assert error(scales)[1] < 0.9 * error(largest)[1]
-
-
-@pytest.mark.parametrize("kind", ["MatMul", "Gemm"])
-def test_matrix_products_are_quantised_by_output(kind):
-    weight = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
-    weight *= np.linspace(0.01, 1, 30, dtype=np.float32)  # outputs of different size need their own scales
-    value = helper.make_tensor_value_info
-    graph = helper.make_graph(
-        [helper.make_node(kind, ["x", "w"], ["y"])],
-        "g",
-        [value("x", 1, [1, 40])],
-        [value("y", 1, [1, 30])],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    model = helper.make_model(graph)
-    quantise_weights(model)
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    restored = stored["w_int8"] * stored["w_scale"]
-    assert stored["w_scale"].shape == (1, 30)
-    assert ((restored - weight).std(axis=0) <= 0.01 * weight.std(axis=0)).all()
-
-
 def test_parity_row_without_a_value_holds():
     assert parity.Row("AUROC", float("nan"), 0.002).holds
     assert not parity.Row("AUROC", 0.003, 0.002).holds
     assert not parity.Row("peak", 0.9, 0.97, at_least=True).holds
-
-
-# The best checkpoint of a folder
-
-
-def save_tested(folder, name, distance, **how):
-    """Write a checkpoint of one tensor, and results as good as `distance` in a folder of the same name."""
-    about = checkpoint.About(network=zoo.NAMES[0], image_size=224)
-    checkpoint.save(folder / f"{name}.pth", {"weight": torch.full((2,), distance)}, about)
-    save_run(folder / "results" / name, distance=distance, **how)
-    path = folder / "results" / name / PREDICTIONS_FILE.format(split=VALIDATION)
-    weights_hash = checkpoint.read(folder / f"{name}.pth").weights_hash
-    dataclasses.replace(Predictions.load(path), weights_hash=weights_hash).save(path)
-
-
-def test_of_a_folder_the_best_checkpoint_on_validation_is_chosen(tmp_path, capsys):
-    for name, distance in (("modeld1", 0.8), ("modeld2", 2.0), ("modeld3", 1.2), ("modeld4", 3.0)):
-        save_tested(tmp_path, name, distance)
-    shutil.rmtree(tmp_path / "results" / "modeld4")
-    (tmp_path / "modeld1.last.pth").write_bytes(b"a snapshot is no checkpoint")
-    assert choose_checkpoint(tmp_path, tmp_path / "results") == tmp_path / "modeld2.pth"
-    lines = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split()[0] for line in lines] == [f"modeld{number}.pth" for number in (1, 2, 3, 4)]
-    assert [line for line in lines if "<- best" in line] == [lines[1]]
-    assert "not tested" in lines[3]
-    val = Predictions.load(tmp_path / "results" / "modeld2" / "predictions-val.npz")
-    both = (val.labels.min(axis=0) == 0) & (val.labels.max(axis=0) == 1)
-    expected = roc_auc_score(val.labels[:, both], val.probabilities[:, both])
-    assert float(lines[1].split()[1]) == pytest.approx(expected, abs=6e-5)
-    assert choose_checkpoint(tmp_path / "modeld1.pth", None) == tmp_path / "modeld1.pth"
-
-
-def test_checkpoints_that_cannot_be_compared_raise_input_error(tmp_path):
-    with pytest.raises(InputError, match="has results below"):
-        choose_checkpoint(tmp_path, tmp_path)
-    with pytest.raises(InputError, match="give their folder with RESULTS_DIR"):
-        choose_checkpoint(tmp_path, None)
-    save_tested(tmp_path, "a", 1.0)
-    save_tested(tmp_path, "b", 2.0, test_seed=2)
-    with pytest.raises(InputError, match="different validation lists or crops"):
-        choose_checkpoint(tmp_path, tmp_path)
 
 
 def test_operating_points_are_found_below_a_folder_by_the_hash_of_the_weights(tmp_path):

@@ -17,8 +17,8 @@ from cxr14.evaluation import predictions
 from cxr14.evaluation.predictions import Predictions
 from cxr14.models import checkpoint
 from tests.hostile import weights
+from tests.hostile.damaged_predictions import npz_bomb
 from tests.hostile.processes import peak_memory
-from tests.hostile.test_results import npz_bomb
 from tests.nih_folder import png
 
 pytestmark = pytest.mark.forks

@@ -1,4 +1,4 @@
-"""Careless and hostile inputs of prepare, make-phantoms, download, predict and make-page."""
+"""Careless and hostile inputs of prepare and make-phantoms."""
 
 import io
 import shutil
@@ -262,41 +262,7 @@ PHANTOMS = [
     Row("make-phantoms", "settings that are a pipe", pipe_instead("out/settings.json"), "error"),
 ]
 
-CARD = "model-card.json"
-PREDICT = [
-    Row("predict", "no model", flags(), "there is no model"),
-    Row("predict", "a model without a card", write("model.onnx", b"x"), "model card"),
-    *(
-        Row(
-            "predict",
-            f"a card that is {what}",
-            lambda place, content=content: (write("model.onnx", b"x")(place), write(CARD, content)(place))[1],
-            "card",
-        )
-        for what, content in (
-            ("empty", ""),
-            ("a list", "[]"),
-            ("a number", "3"),
-            ("nested", "[" * 100_000),
-            ("binary", b"\xff\0\x80"),
-            ("of another format", '{"format": 9}'),
-        )
-    ),
-    Row(
-        "predict",
-        "a card that is a pipe",
-        lambda place: (write("model.onnx", b"x")(place), pipe_instead(CARD)(place))[1],
-        "named pipe",
-    ),
-    Row(
-        "predict",
-        "the table would replace a radiograph",
-        flags(**{"": ("images/00000001_000.png",), "csv": "images/00000001_000.png"}),
-        "are the same file",
-    ),
-]
 
-
-@pytest.mark.parametrize("row", [*PREPARE, *PHANTOMS, *PREDICT], ids=str)
+@pytest.mark.parametrize("row", [*PREPARE, *PHANTOMS], ids=str)
 def test_preparation(row, world, tmp_path, monkeypatch, capsys):
     check_row(row, world, tmp_path, monkeypatch, capsys)
