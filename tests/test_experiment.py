@@ -222,6 +222,20 @@ def test_the_rates_of_the_finalists_are_the_best_of_the_committed_runs():
     assert FINALIST_RATES.items() <= best.items()
 
 
+def test_what_readme_and_page_say_of_single_trainings_holds():
+    committed = runs.read_results(ROOT / "benchmarks" / "results" / "distillation")
+    here = [run for run in committed if run["network"] == NAMES[0] and run["regime"].data == FIT.data]
+    best = [run for run in rates.at_best_rates(committed) if run["regime"] in (FIT, FIT.times(2))]
+    default = [run for run in best if run["arm"] == DEFAULT]
+    assert len(default) == 10
+    alone = [run[runs.TRUE]["mean AUROC"] for run in here if run["arm"] == "labels"]
+    assert min(run[runs.TRUE]["mean AUROC"] for run in default) > max(alone)
+    for arm, first, last in (("labels", 32, 43), (DEFAULT, 71, 95)):
+        longer = [run for run in best if run["arm"] == arm and run["regime"] == FIT.times(2)]
+        epochs = [run["best epoch"] for run in longer]
+        assert (min(epochs), max(epochs), len(epochs)) == (first, last, 5)
+
+
 def test_verdicts_come_from_the_differences(made, monkeypatch):
     work, results = made
     monkeypatch.setattr(rates, "RATE_SEEDS", 2)

@@ -5,14 +5,7 @@ import pytest
 from tests.hostile import weights
 from tests.hostile.damaged_predictions import RUN, TAMPERED, UNREADABLE
 from tests.hostile.harness import Row, check_row
-from tests.hostile.tables import (
-    both,
-    edit,
-    flags,
-    folder_instead,
-    pipe_instead,
-    write,
-)
+from tests.hostile.tables import both, edit, flags, folder_instead, pipe_instead, write
 
 VAL, TEST = "labels/val_list.txt", "labels/test_list.txt"
 
