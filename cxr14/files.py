@@ -26,7 +26,7 @@ _DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 
 
 @contextmanager
-def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
+def atomic_write(path: Path, previous: Path | None = None, *, one_of_many: bool = False) -> Iterator[Path]:
     """Yield a path beside `path` to write to, and rename it to `path` once the block has ended well.
 
     Whatever interrupts the block, `path` holds all of its old content or all of its new one. What a process
@@ -35,6 +35,8 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
     Args:
         path: the file that appears; its folder is made where it is missing.
         previous: where the old content of `path` goes instead of being lost.
+        one_of_many: do without what takes long beside thousands of files. Whoever writes them calls
+            `remove_unfinished` once, and a power cut can leave the newest of them empty.
 
     Raises:
         InputError: the disk is full, the folder cannot be written, and the like; `path` is untouched.
@@ -43,13 +45,15 @@ def atomic_write(path: Path, previous: Path | None = None) -> Iterator[Path]:
     try:
         with wrap_disk_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            remove_unfinished(path.parent, path.name)
+            if not one_of_many:
+                remove_unfinished(path.parent, path.name)
             # The lock on the empty file tells other processes that its writer lives.
             with aside.open("wb") as claim:
                 _lock(claim.fileno())
                 yield aside
-                with aside.open("rb") as file:
-                    os.fsync(file.fileno())
+                if not one_of_many:
+                    with aside.open("rb") as file:
+                        os.fsync(file.fileno())
                 if previous is not None and path.exists():
                     path.replace(previous)
                 aside.replace(path)

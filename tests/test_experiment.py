@@ -2,17 +2,21 @@
 
 import json
 import runpy
+import subprocess
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from benchmarks.distillation import __main__ as experiment
 from benchmarks.distillation import data, differences, figures, page, rates, rule, runs
 from benchmarks.distillation.__main__ import with_teachers
 from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT
 from benchmarks.distillation.regimes import Regime
+from benchmarks.distillation.runs import Run
 from benchmarks.distillation.stages import FINALIST_RATES, FIT, STAGES
 from cxr14.data.image_lists import write_list
+from cxr14.errors import InputError
 from cxr14.evaluation import metrics
 from cxr14.models.zoo import NAMES
 from cxr14.settings import ROOT
@@ -47,6 +51,25 @@ def test_a_student_has_the_rate_of_its_regime_and_a_teacher_its_own(tmp_path):
     for one, rate in ((run, "0.009"), (run.teachers[0], "0.001")):
         words = runs.train_words(one, lists, tmp_path)
         assert words[words.index("--learning-rate") + 1] == rate
+
+
+def test_a_failed_run_leaves_out_its_students_alone_and_is_named(tmp_path, monkeypatch):
+    teacher = Run(REGIME, "3-CheXNet")
+    planned = [teacher, Run(REGIME, arm="bernoulli", teachers=(teacher,)), Run(REGIME), Run(REGIME, seed=1)]
+    ended = []
+
+    def run_or_fail(name, *_):
+        if name == teacher.name:
+            raise subprocess.CalledProcessError(2, name)
+        ended.append(name)
+
+    monkeypatch.setattr(experiment, "_in_a_process", run_or_fail)
+    monkeypatch.setattr(experiment, "STAGES", {"map": lambda _: planned})
+    monkeypatch.setattr(data, "prepare", lambda *_: None)
+    settings = experiment.ExperimentSettings(work=tmp_path, results=tmp_path, jobs=2)
+    with pytest.raises(InputError, match=f"2 runs failed.*: {teacher.name}, {planned[1].name}"):
+        experiment.main(settings)
+    assert sorted(ended) == [run.name for run in planned[2:]]
 
 
 def test_the_default_arm_is_that_of_every_script_of_folder_6():

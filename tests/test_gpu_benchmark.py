@@ -111,6 +111,8 @@ def test_table_shows_measured_cards_and_says_what_waits(tmp_path):
     assert head == ("what", "NVIDIA T4", "goal")
     assert rows == [
         ("results that agree with the CPU's", "all but crops", "all"),
+        ("loop over bare step, EEEA-Net-C2, batch 64", "not run yet", "≥ 0.95"),
+        ("loop over bare step, EEEA-Net-C2, batch 256", "not run yet", "≥ 0.95"),
         ("loop over bare step, EEEA-Net-C2, batch 512", "0.97 (2,346 images/s)", "≥ 0.95"),
         ("loop over the study's loop with 4 workers", "21.3", "≥ 20"),
     ]

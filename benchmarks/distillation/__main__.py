@@ -26,6 +26,7 @@ from benchmarks.distillation import data, runs
 from benchmarks.distillation.runs import Run
 from benchmarks.distillation.stages import STAGES, Budget
 from cxr14 import script
+from cxr14.errors import InputError
 from cxr14.script import PositiveInt, ScriptSettings
 from cxr14.settings import ROOT
 
@@ -78,8 +79,14 @@ def main(settings: ExperimentSettings) -> None:
     for regime in {run.regime.radiographs: run.regime for run in left}.values():
         data.prepare(regime, settings.work)  # once, before runs that share the radiographs
     began = time.monotonic()
-    _run_all(left, settings)
+    failed = _run_all(left, settings)
     print(f"{len(left)} runs in {(time.monotonic() - began) / 60:.0f} minutes; results in {settings.results}")
+    if failed:
+        output = settings.work / "runs" / failed[0] / runs.OUTPUT
+        raise InputError(
+            f"{len(failed)} runs failed, or wait for one that did: {', '.join(failed)}. "
+            f"{output} or the lines above say why; the same command goes on."
+        )
 
 
 def with_teachers(planned: list[Run]) -> list[Run]:
@@ -96,21 +103,27 @@ def _is_finished(run: Run, planned: list[Run], settings: ExperimentSettings) -> 
     return runs.is_trained(run, settings.work) or not needed
 
 
-def _run_all(left: list[Run], settings: ExperimentSettings) -> None:
-    """Run them in order, a student when its teachers are there."""
+def _run_all(left: list[Run], settings: ExperimentSettings) -> list[str]:
+    """Run them in order, a student when its teachers are there; return the names of those that failed.
+
+    A run that fails does not stop the others; its students are left out.
+    """
     threads = max(1, len(os.sched_getaffinity(0)) // settings.jobs)
-    waiting, running = list(left), dict[Future, Run]()
+    waiting, running, failed = list(left), dict[Future, Run](), list[str]()
     with ThreadPoolExecutor(settings.jobs) as pool, tqdm(total=len(left), unit="run") as bar:
-        while waiting or running:
+        while True:
             ready = [
                 run for run in waiting if all(runs.is_trained(one, settings.work) for one in run.teachers)
             ]
             for run in ready[: settings.jobs - len(running)]:
                 waiting.remove(run)
                 running[pool.submit(_in_a_process, run.name, settings, threads)] = run
+            if not running:
+                return failed + [run.name for run in waiting]
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                future.result()
-                del running[future]
+                run = running.pop(future)
+                if future.exception():
+                    failed.append(run.name)
                 bar.update()
 
 

@@ -19,6 +19,8 @@ from cxr14.settings import ROOT, STUDENT
 
 KD = "6-Distilling-to-EEEA-Net-C2"
 TRAINED = "trained"
+OUTPUT = "output.txt"
+"""Name of the file of what a training prints."""
 
 VALIDATION, NOISY, TRUE = "validation, noisy labels", "test, noisy labels", "test, true labels"
 """What a run is scored on."""
@@ -66,7 +68,7 @@ def train(run: Run, work: Path) -> None:
         words.append("--resume")
     folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
-    with (folder / "output.txt").open("a") as output:
+    with (folder / OUTPUT).open("a") as output:
         subprocess.run([sys.executable, *words], check=True, stdout=output, stderr=output, cwd=ROOT)
     (folder / TRAINED).write_text(json.dumps({"seconds of the last part": time.monotonic() - began}))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 _WAITS = "waits for a GPU"
+_NOT_RUN = "not run yet"
 HEAD = ("what", "measured", "goal")
 
 
@@ -20,11 +21,11 @@ def gpu_table(results: Path) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     if not cards:
         return HEAD, [(what, _WAITS, goal) for what, goal in _GOALS]
     columns = [_figures(card["parts"]) for card in cards]
-    names = list(dict.fromkeys(name for column in columns for name in column))
     goals = dict(_GOALS)
+    names = dict.fromkeys([*goals, *(name for column in columns for name in column)])
     head = ("what", *(card["machine"]["device"] for card in cards), "goal")
     return head, [
-        (name, *(column.get(name, "") for column in columns), goals.get(name, "")) for name in names
+        (name, *(column.get(name, _NOT_RUN) for column in columns), goals.get(name, "")) for name in names
     ]
 
 
@@ -43,7 +44,7 @@ def _figures(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     if judged:
         failed = [name for name, passed in judged.items() if not passed]
         rows["results that agree with the CPU's"] = (
-            f"all but {', '.join(failed)}" if failed else f"all {len(judged)}"
+            f"all but {', '.join(failed)}" if failed else f"{', '.join(judged)}: all"
         )
     for row in parts.get("loop", {}).get("rows", ()):
         name = f"loop over bare step, EEEA-Net-C2, batch {row['batch size']}"

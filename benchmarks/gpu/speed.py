@@ -18,7 +18,7 @@ from cxr14.runtime import memory, precision
 from cxr14.settings import STUDENT
 
 LARGEST_BATCH = 4096
-COMPILE_MODES = ("default", "reduce-overhead", "max-autotune-no-cudagraphs")
+COMPILE_MODES = ("default", "reduce-overhead")
 _OPERATIONS = 12
 
 
@@ -150,12 +150,12 @@ def profile(place: Place) -> dict[str, object]:
 
 PARTS: dict[str, Callable[[Place], dict[str, object]]] = {
     "loop": loop,
+    "profile": profile,
+    "scoring": scoring,
     "networks": networks,
     "usual": usual,
     "compiled": compiled,
-    "scoring": scoring,
     "memory": memory_use,
-    "profile": profile,
 }
 
 

@@ -43,9 +43,17 @@ def _versions() -> dict[str, str]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "timm": timm.__version__,
-        "cxr14": importlib.metadata.version("cxr14"),
+        "cxr14": _version(),
         "revision": _revision(),
     }
+
+
+def _version() -> str:
+    """Return the version of this package, or "unknown" for a clone that is on PYTHONPATH only."""
+    try:
+        return importlib.metadata.version("cxr14")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 def _revision() -> str:

@@ -134,7 +134,7 @@ def _draw(index: int, images: Path, settings: dict[str, object], difficulty: Dif
     text = PngImagePlugin.PngInfo()
     text.add_text("Description", "Synthetic chest radiograph: a drawing, not a patient.")
     text.add_text("phantom", json.dumps(record))
-    with atomic_write(path) as aside:
+    with atomic_write(path, one_of_many=True) as aside:
         Image.fromarray(phantom.image).save(aside, format="PNG", pnginfo=text)
     return record
 

@@ -1,5 +1,6 @@
 """Checkpoints of this project: what is saved is read again, with its hash and its patients."""
 
+import importlib.metadata
 from collections.abc import Callable
 from typing import BinaryIO
 
@@ -32,6 +33,14 @@ def test_save_and_read_round_trip(tmp_path):
     assert read.about == written
     assert type(read.about.val_auroc) is float
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["model1.pth"]
+
+
+def test_a_clone_that_is_not_installed_has_no_version(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    assert about().versions["cxr14"] == "unknown"
 
 
 def test_load_builds_the_network_at_its_image_size(tmp_path):

@@ -12,8 +12,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cxr14 import files
+from cxr14.data_settings import PhantomSettings
 from cxr14.findings import FINDINGS, NO_FINDING
-from cxr14.phantom.dataset import LOCK_FILE
+from cxr14.phantom import dataset
 from cxr14.phantom.radiograph import render
 from cxr14.settings import ROOT
 from tests.conftest import run_python
@@ -137,11 +139,30 @@ def test_killed_run_is_resumed(tmp_path):
 def test_a_run_that_was_killed_while_it_wrote_its_settings_is_resumed(made, tmp_path):
     out = tmp_path / "set"
     out.mkdir()
-    for name in (".settings.json.1.part", LOCK_FILE):
+    for name in (".settings.json.1.part", dataset.LOCK_FILE):
         (out / name).write_bytes(b"half")
     run = make(out, "--count", 41)
     assert run.returncode == 0, run.stderr
     same_folders(made, out)
+
+
+def test_work_for_a_phantom_does_not_grow_with_the_folder(tmp_path, monkeypatch):
+    """A search of the folder for each file would make the whole quadratic."""
+    searches = []
+    search = files.remove_unfinished
+
+    def counted(folder, *rest):
+        searches.append(folder)
+        search(folder, *rest)
+
+    monkeypatch.setattr(files, "remove_unfinished", counted)
+    monkeypatch.setattr(dataset, "remove_unfinished", counted)
+    made = []
+    for count in (4, 12):
+        searches.clear()
+        dataset.write_set(PhantomSettings(out=tmp_path / str(count), count=count, size=32, num_workers=0))
+        made.append(sum(folder.name == dataset.IMAGES for folder in searches))
+    assert made == [1, 1]
 
 
 def test_folder_of_other_settings_is_not_changed(made):
