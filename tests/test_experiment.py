@@ -196,8 +196,9 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     best = longer[runs.TRUE]["mean AUROC"]
     lead = json.loads((results / "teacher_s0.json").read_text())[runs.TRUE]["mean AUROC"] - best
     assert row["lead over the student at its best, true labels"] == f"{lead:+.3f}"
-    picture = figures.write(results, tmp_path / "figure.png", REGIME)
-    assert picture.read_bytes().startswith(b"\x89PNG")
+    for write in (figures.write, figures.write_screening):
+        picture = write(results, tmp_path / "figure.png", REGIME)
+        assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def verdict(**changed):

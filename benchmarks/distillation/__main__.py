@@ -1,10 +1,10 @@
 """Run the experiment, unattended and resumable: each run leaves one JSON file.
 
     python -m benchmarks.distillation --stage map --jobs 2
-    python -m benchmarks.distillation --stage screening --jobs 2 --list    # what would be run
-    python -m benchmarks.distillation --stage compare                     # differences between the arms
-    python -m benchmarks.distillation --stage draw                        # the figure of docs/distillation.md
-    python -m docs.tables                                                 # tables of docs/distillation.md
+    python -m benchmarks.distillation --stage screening --jobs 2 --list  # what would be run
+    python -m benchmarks.distillation --stage compare                    # differences between the arms
+    python -m benchmarks.distillation --stage draw                       # the figures of docs/distillation.md
+    python -m docs.tables                                                # tables of docs/distillation.md
 
 The runs of a stage that have a JSON file are not repeated; an interrupted training resumes. With --jobs 2
 two trainings run side by side with one thread each, which on two cores is faster than one with two; on a GPU
@@ -38,7 +38,7 @@ class ExperimentSettings(ScriptSettings):
     stage: Literal["map", "screening", "rates", "finalists", "longer", "compare", "draw"] = "map"
     """map: each network alone, over regimes: where is a teacher better than the student; screening: every
     arm, two seeds; rates: several learning rates; finalists: five seeds; longer: the same for twice the
-    epochs; compare: differences between the arms; draw: the figure of docs/distillation.md."""
+    epochs; compare: differences between the arms; draw: the figures of docs/distillation.md."""
     budget: Budget = "cores"
     """cores: what two cores do within hours; gpu: all regimes and arms."""
     work: Path = ROOT / "benchmarks" / "work"
@@ -64,6 +64,8 @@ def main(settings: ExperimentSettings) -> None:
         from benchmarks.distillation import figures
 
         print(f"written: {figures.write(settings.results, ROOT / 'docs' / 'distillation.png')}")
+        screening = ROOT / "docs" / "distillation-screening.png"
+        print(f"written: {figures.write_screening(settings.results, screening)}")
         return
     planned = with_teachers(STAGES[settings.stage](settings.budget))
     if settings.only:

@@ -1,4 +1,4 @@
-"""The figure of docs/distillation.md, from the JSON files alone: rates and lengths, gains, and curves."""
+"""The figures of docs/distillation.md, from the JSON files alone."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from benchmarks.distillation.arms import BY_NAME, is_contender
 from benchmarks.distillation.differences import read_differences
 from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, read_results
-from benchmarks.distillation.stages import FINALIST_RATES, FIT
+from benchmarks.distillation.runs import CURVE, TRUE, VALIDATION, Run, read_results
+from benchmarks.distillation.stages import FINALIST_RATES, FIT, SCREENED
 from cxr14.files import atomic_write
 from cxr14.settings import STUDENT
 
@@ -39,6 +39,53 @@ def write(results: Path, path: Path, plateau: Regime = FIT) -> Path:
     at_best = [*(run for run in runs if run["network"] != STUDENT), *at_best_rates(runs)]
     _draw_gains(gains, rows, at_best, lengths)
     _draw_curves(curves, at_best, lengths)
+    with atomic_write(path) as part:
+        figure.savefig(part, format="png", dpi=110)
+    plt.close(figure)
+    return path
+
+
+def write_screening(results: Path, path: Path, regime: Regime = SCREENED) -> Path:
+    """Draw the test AUROC of every arm of the screening, a dot a seed, the best arm on top.
+
+    Args:
+        results: folder of the JSON files.
+        path: the PNG file.
+        regime: where the arms are screened.
+
+    Returns:
+        `path`.
+    """
+    runs = read_results(results)
+    by_arm = defaultdict(list)
+    for run in runs:
+        if run["network"] == STUDENT and run["regime"] == regime:
+            by_arm[run["arm"]].append(run[TRUE]["mean AUROC"])
+    order = sorted(by_arm, key=lambda arm: np.mean(by_arm[arm]))
+    figure, axes = plt.subplots(figsize=(8, 1.5 + 0.25 * len(order)), layout="constrained")
+    alone = float(np.mean(by_arm["labels"]))
+    axes.axvline(alone, color="0.6", linewidth=1)
+    teachers = _teachers(runs, regime, TRUE)
+    for name, value in teachers.items():
+        axes.axvline(value, color="C1", linestyle=":", label=f"{name}, teacher")
+    lead = max([*teachers.values(), *map(max, by_arm.values())]) - alone
+    left, right = alone - 1.5 * lead, alone + 1.1 * lead
+    for height, arm in enumerate(order):
+        colour = "C0" if is_contender(arm) else "0.5"
+        inside = [value for value in by_arm[arm] if value >= left]
+        axes.plot(inside, [height] * len(inside), "o", color=colour, alpha=0.7)
+        if not inside:
+            axes.annotate(f"◂ {np.mean(by_arm[arm]):.3f}", (left, height), va="center", fontsize=8)
+    axes.set_xlim(left, right)
+    axes.set_ylim(-0.7, len(order) - 0.3)
+    axes.set_yticks(range(len(order)), order, fontsize=8)
+    axes.set_title(
+        f"{regime.epochs} epochs at {Run(regime).learning_rate:g}; a dot a seed; gray: labels and controls",
+        fontsize=10,
+    )
+    axes.set_xlabel("test AUROC (true labels, SYNTHETIC); gray line: labels alone", fontsize=9)
+    if teachers:
+        axes.legend(fontsize=8, loc="lower right")
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)

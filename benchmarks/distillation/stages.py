@@ -55,6 +55,7 @@ _ON_CORES = (
     "matching, T 4, rank",
     "two teachers",
     "two by finding",
+    "three teachers",
     "control: itself",
     "control: permuted",
     "control: doubled",
