@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-Teaching = Literal["none", "best", "two", "three", "five", "itself", "sharper"]
-"""Who teaches: nobody, the best teacher, several, the student's own finished weights, a teacher at twice the
-image size."""
+Teaching = Literal["none", "best", "alike", "two", "three", "five", "itself", "sharper"]
+"""Who teaches: nobody, the best teacher, two trainings of its network, several networks, the student's own
+finished weights, a teacher at twice the image size."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Arm:
     @property
     def has_several_teachers(self) -> bool:
         """Whether more than one network teaches."""
-        return self.teaching in ("two", "three", "five")
+        return self.teaching in ("alike", "two", "three", "five")
 
 
 def _matching(label_weight: float = 0.1, temperature: float = 1.0, **more: object) -> dict[str, object]:
@@ -56,6 +56,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("matching, T 4, correlation", _AT_4(correlation_weight=1.0)),
     Arm("matching, T 4, rank", _AT_4(rank_weight=0.5)),
     Arm("matching, T 4, maps", _AT_4(map_weight=1.0)),
+    Arm("two alike", _BERNOULLI, "alike"),
     Arm("two teachers", _BERNOULLI, "two"),
     Arm("two by finding", _BERNOULLI | {"teacher-weights": "finding"}, "two"),
     Arm("three teachers", _BERNOULLI, "three"),

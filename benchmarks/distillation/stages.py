@@ -31,6 +31,7 @@ SCREENED = replace(TAUGHT_IN, learning_rate=FINALIST_RATES[DEFAULT])
 _TEACHERS = {
     "none": (),
     "best": (CHEXNET,),
+    "alike": (CHEXNET, CHEXNET),
     "two": (OFA, CHEXNET),
     "three": (OFA, CHEXNET, VISFORMER),
     "five": NAMES,
@@ -53,9 +54,9 @@ _ON_CORES = (
     "matching, T 4, light mixup",
     "matching, T 4, correlation",
     "matching, T 4, rank",
+    "two alike",
     "two teachers",
     "two by finding",
-    "three teachers",
     "control: itself",
     "control: permuted",
     "control: doubled",
@@ -165,10 +166,15 @@ def _at(regime: Regime, rate: float, network: str) -> Regime:
 def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
     """Return the run of an arm. A sharper teacher comes with a control on radiographs drawn for it.
 
-    A teacher is trained once, with seed 0 and in the regime `taught_in`, on the list that its students have.
+    A teacher is trained once, with seed 0 and in the regime `taught_in`, on the list that its students have;
+    a second one of the same network has seed 1.
     """
     if arm.teaching != "sharper":
-        teachers = tuple(Run(taught_in, network) for network in _TEACHERS[arm.teaching])
+        networks = _TEACHERS[arm.teaching]
+        teachers = tuple(
+            Run(taught_in, network, seed=networks[:place].count(network))
+            for place, network in enumerate(networks)
+        )
         return [Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
     size = 2 * regime.image_size
     drawn = replace(regime, drawn_for=size)
