@@ -77,6 +77,16 @@ def test_part_without_enough_memory_is_recorded(tmp_path, monkeypatch):
     assert json.loads((tmp_path / "gpu-cpu.json").read_text())["parts"]["loop"]["error"] == "out of memory"
 
 
+def test_a_part_that_fails_stops_no_other_and_has_no_result(tmp_path, monkeypatch, capsys):
+    def broken(place):
+        raise ValueError("a fault")
+
+    monkeypatch.setitem(PARTS, "loop", broken)
+    left = run_parts(GpuSettings(keep_in=tmp_path, parts=("loop", "crops")), Place(CPU, tmp_path))
+    assert "loop" in left and "crops" not in left
+    assert "ValueError: a fault" in capsys.readouterr().err
+
+
 def test_unknown_part_raises_input_error(tmp_path):
     with pytest.raises(InputError, match="no part 'speed'; known are logits"):
         run_parts(GpuSettings(keep_in=tmp_path, parts=("speed",)), Place(CPU, tmp_path))

@@ -14,6 +14,7 @@ Writes benchmarks/results/gpu-DEVICE.json after each part; docs/tables.py makes 
 import json
 import tempfile
 import time
+import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,9 +57,10 @@ def run_parts(settings: GpuSettings, place: Place) -> list[str]:
         started = time.monotonic()
         try:
             result = PARTS[name](place)
-        except RuntimeError as error:
+        except Exception as error:
             if not memory.is_out_of_memory(error):
-                raise
+                traceback.print_exc()  # the other parts go on, and this one is tried again the next time
+                continue
             result = {"passed": False, "error": "out of memory"}
         parts[name] = {"seconds": time.monotonic() - started, **result}
         content = {"measured": place.is_gpu, "parts": {name: parts[name] for name in PARTS if name in parts}}
