@@ -6,17 +6,13 @@ provenance and the weights. Only `save` writes one; no function changes a file t
 
 import dataclasses
 import hashlib
-import importlib.metadata
 import json
-import platform
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -24,10 +20,10 @@ from cxr14.data.provenance import Provenance
 from cxr14.errors import InputError
 from cxr14.files import atomic_write
 from cxr14.findings import FINDINGS
-from cxr14.models import published, zoo
+from cxr14.models import published, versions, zoo
 from cxr14.records import check_fields, check_plain
 from cxr14.script import ImageSide, check_ranges
-from cxr14.settings import LOG, ROOT, SNAPSHOT
+from cxr14.settings import LOG, SNAPSHOT
 
 FORMAT = 2
 """Increases when an older version could not read a newer file correctly."""
@@ -36,35 +32,6 @@ _MARK = "cxr14_format"
 
 # Published weights with as many outputs learnt from photographs; fewer may have learnt from radiographs.
 _IMAGENET_OUTPUTS = 1000
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "timm": timm.__version__,
-        "cxr14": _version(),
-        "revision": _revision(),
-    }
-
-
-def _version() -> str:
-    """Return the version of this package, or "unknown" for a clone that is on PYTHONPATH only."""
-    try:
-        return importlib.metadata.version("cxr14")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
-
-
-def _revision() -> str:
-    """Name the state of the clone, or "unknown" in an installed package and where git cannot tell."""
-    if not (ROOT / ".git").exists():  # git would look in the folders above
-        return "unknown"
-    command = ["git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +60,7 @@ class About:
     """Mean AUROC on the validation list at that epoch, 0 to 1."""
     device: str | None = None
     """Model name of the processor or GPU that trained the weights."""
-    versions: dict[str, str] = field(default_factory=_versions)
+    versions: dict[str, str] = field(default_factory=versions.in_use)
     """Versions of Python and of the packages that wrote the file."""
 
 
