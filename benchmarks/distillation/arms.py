@@ -57,6 +57,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("matching, T 4, rank", _AT_4(rank_weight=0.5)),
     Arm("matching, T 4, maps", _AT_4(map_weight=1.0)),
     Arm("two alike", _BERNOULLI, "alike"),
+    Arm("two alike, uncalibrated", _BERNOULLI | {"no-calibrate-teachers": None}, "alike"),
     Arm("two teachers", _BERNOULLI, "two"),
     Arm("two by finding", _BERNOULLI | {"teacher-weights": "finding"}, "two"),
     Arm("three teachers", _BERNOULLI, "three"),

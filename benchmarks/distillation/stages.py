@@ -55,6 +55,7 @@ _ON_CORES = (
     "matching, T 4, correlation",
     "matching, T 4, rank",
     "two alike",
+    "two alike, uncalibrated",
     "two teachers",
     "two by finding",
     "control: itself",

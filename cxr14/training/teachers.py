@@ -165,8 +165,8 @@ def combine(
     """Calibrate each teacher and weigh them, on the part of the validation list that selects no epoch.
 
     Logits are calibrated finding by finding (`calibration.fit_calibrations`), because the mean of
-    uncalibrated logits follows the most confident teacher. The weights are equal, or those of
-    `weights_by_finding`.
+    uncalibrated logits follows the most confident teacher; CALIBRATE_TEACHERS = False takes that mean. The
+    weights are equal, or those of `weights_by_finding`.
 
     Returns:
         The combination of their logits.
@@ -174,7 +174,34 @@ def combine(
     Raises:
         InputError: a finding has too few patients there.
     """
-    part = data.calibration_part
+    slopes, intercepts = np.ones((len(teachers), len(FINDINGS))), np.zeros((len(teachers), len(FINDINGS)))
+    weights = np.full(slopes.shape, 1 / len(teachers))
+    if settings.holds_validation_back:
+        part = data.calibration_part
+        _require_patients(part)
+        predictions = [_predict(teacher, part, data, settings, group) for teacher in teachers]
+        if settings.calibrate_teachers:
+            fitted = [calibration.fit_calibrations(each) for each in predictions]
+            slopes = np.array([[each.slope for each in one] for one in fitted])
+            intercepts = np.array([[each.intercept for each in one] for one in fitted])
+        if settings.teacher_weights == "finding":
+            weights = weights_by_finding(
+                part.labels, [each.logits for each in predictions], np.array(part.patients)
+            )
+    if group.is_main:
+        for name, values in (("Weights", weights), ("Slopes of the calibration", slopes)):
+            shares = ", ".join(
+                f"{teacher.network} {row.mean():.2f} ({row.min():.2f} to {row.max():.2f})"
+                for teacher, row in zip(teachers, values, strict=True)
+            )
+            print(f"{name} of the teachers, mean over findings (and range): {shares}")
+    return Combination(
+        torch.tensor(weights * slopes, dtype=torch.float32),
+        torch.tensor((weights * intercepts).sum(axis=0), dtype=torch.float32),
+    )
+
+
+def _require_patients(part: ImageList) -> None:
     positive, negative = patients_of_each_class(part.labels == 1, np.array(part.patients))
     fewest = np.minimum(positive, negative)
     if fewest.min() < calibration.FOLDS:
@@ -182,27 +209,9 @@ def combine(
         raise InputError(
             f"the half of {part.path} that the teachers are calibrated on has {positive[finding]} patients "
             f"with {FINDINGS[finding]} and {negative[finding]} without; {calibration.FOLDS} of each are "
-            "needed. Use a longer validation list, or one teacher."
+            "needed. Use a longer validation list, or one teacher, or set CALIBRATE_TEACHERS = False and "
+            'TEACHER_WEIGHTS = "equal".'
         )
-    predictions = [_predict(teacher, part, data, settings, group) for teacher in teachers]
-    fitted = [calibration.fit_calibrations(each) for each in predictions]
-    slopes = np.array([[each.slope for each in one] for one in fitted])  # (K, 14)
-    intercepts = np.array([[each.intercept for each in one] for one in fitted])
-    weights = np.full(slopes.shape, 1 / len(teachers))
-    if settings.teacher_weights == "finding":
-        weights = weights_by_finding(
-            part.labels, [each.logits for each in predictions], np.array(part.patients)
-        )
-    if group.is_main:
-        shares = ", ".join(
-            f"{teacher.network} {row.mean():.2f} ({row.min():.2f} to {row.max():.2f})"
-            for teacher, row in zip(teachers, weights, strict=True)
-        )
-        print(f"Weights of the teachers, mean over findings (and range): {shares}")
-    return Combination(
-        torch.tensor(weights * slopes, dtype=torch.float32),
-        torch.tensor((weights * intercepts).sum(axis=0), dtype=torch.float32),
-    )
 
 
 def weights_by_finding(labels: np.ndarray, logits: Sequence[np.ndarray], patients: np.ndarray) -> np.ndarray:
