@@ -197,15 +197,9 @@ class DistillAllSettings(DistillationSettings):
     teachers: tuple[InputPath, ...]
     """Checkpoints of two or more trained teachers, each of which names its network."""
     teacher_weights: Literal["equal", "finding"] = "equal"
-    """equal: each teacher counts as much; finding: for each finding, the more the better its validation
-    AUROC."""
+    """equal: each counts as much; finding: for each finding, the more the better its validation AUROC."""
     calibrate_teachers: bool = True
     """Calibrate each teacher's logits before their mean is taken; without, a confident one counts more."""
-
-    @property
-    def holds_validation_back(self) -> bool:
-        """Whether half of the validation list is for the teachers, and selects no epoch."""
-        return self.calibrate_teachers or self.teacher_weights == "finding"
 
 
 @dataclass(kw_only=True)

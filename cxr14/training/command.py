@@ -123,8 +123,7 @@ def _read(settings: LoopSettings, group: ProcessGroup) -> tuple[Data, list[Loade
     taught_by = teachers.load(settings)
     for teacher in taught_by:
         _require_usable(settings, teacher.checkpoint.provenance, teacher.path, data.val)
-    side = teachers.side_for(settings, taught_by)
-    is_halved = isinstance(settings, DistillAllSettings) and settings.holds_validation_back
+    side, is_halved = teachers.side_for(settings, taught_by), teachers.hold_validation_back(settings)
     return dataclasses.replace(data, larger_side=side, is_halved=is_halved), taught_by
 
 

@@ -21,7 +21,7 @@ from cxr14.models import checkpoint
 from cxr14.models.checkpoint import Checkpoint
 from cxr14.runtime import precision
 from cxr14.runtime.distributed import ProcessGroup
-from cxr14.settings import DistillAllSettings, DistillationSettings, DistillSettings
+from cxr14.settings import DistillAllSettings, DistillationSettings, DistillSettings, LoopSettings
 from cxr14.training.data import Data
 from cxr14.training.distillation import Combination
 from cxr14.training.teacher_cache import TeacherCache
@@ -159,6 +159,13 @@ def print_auroc(
             )
 
 
+def hold_validation_back(settings: LoopSettings) -> bool:
+    """Return whether half of the validation list is for the teachers, and selects no epoch."""
+    return isinstance(settings, DistillAllSettings) and (
+        settings.calibrate_teachers or settings.teacher_weights == "finding"
+    )
+
+
 def combine(
     settings: DistillAllSettings, teachers: Sequence[LoadedTeacher], data: Data, group: ProcessGroup
 ) -> Combination:
@@ -176,7 +183,7 @@ def combine(
     """
     slopes, intercepts = np.ones((len(teachers), len(FINDINGS))), np.zeros((len(teachers), len(FINDINGS)))
     weights = np.full(slopes.shape, 1 / len(teachers))
-    if settings.holds_validation_back:
+    if hold_validation_back(settings):
         part = data.calibration_part
         _require_patients(part)
         predictions = [_predict(teacher, part, data, settings, group) for teacher in teachers]

@@ -78,6 +78,17 @@ def test_combination_is_the_weighted_sum_of_calibrated_logits(tmp_path):
     np.testing.assert_allclose(combination.of(logits).numpy(), expected, atol=1e-5)
 
 
+def test_without_calibration_logits_are_averaged_as_they_are(tmp_path):
+    settings = settings_for(tmp_path, calibrate_teachers=False)
+    combination = teachers.combine(settings, [loaded(1), loaded(2)], data_for(count=1), GROUP)
+    logits = torch.randn(2, 5, 14)
+    torch.testing.assert_close(combination.of(logits), logits.mean(dim=0))
+    assert not teachers.hold_validation_back(settings)
+    assert teachers.hold_validation_back(
+        settings_for(tmp_path, calibrate_teachers=False, teacher_weights="finding")
+    )
+
+
 def test_weights_by_finding_favour_the_better_teacher_and_ignore_chance():
     rng = np.random.default_rng(0)
     labels = (rng.random((2_000, 14)) < 0.3).astype(int)
