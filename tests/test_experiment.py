@@ -3,6 +3,7 @@
 import json
 import runpy
 import subprocess
+from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +12,10 @@ import pytest
 from benchmarks.distillation import __main__ as experiment
 from benchmarks.distillation import data, differences, figures, page, rates, rule, runs
 from benchmarks.distillation.__main__ import with_teachers
-from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT
+from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT, is_contender
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import Run
-from benchmarks.distillation.stages import FINALIST_RATES, FIT, STAGES
+from benchmarks.distillation.stages import FINALIST_RATES, FIT, SCREENED, STAGES
 from cxr14.data.image_lists import write_list
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
@@ -258,6 +259,25 @@ def test_what_readme_and_page_say_of_single_trainings_holds():
         longer = [run for run in best if run["arm"] == arm and run["regime"] == FIT.times(2)]
         epochs = [run["best epoch"] for run in longer]
         assert (min(epochs), max(epochs), len(epochs)) == (first, last, 5)
+
+
+def test_what_the_page_says_of_the_screening_holds():
+    committed = runs.read_results(ROOT / "benchmarks" / "results" / "distillation")
+    scores = defaultdict(list)
+    for run in committed:
+        if run["network"] == NAMES[0] and run["regime"] == SCREENED:
+            scores[run["arm"]].append(run[runs.TRUE]["mean AUROC"])
+    mean = {arm: np.mean(values) for arm, values in scores.items()}
+    alike = [mean[arm] for arm in ("bernoulli", "matching", "matching, T 2", "matching, T 4, rank")]
+    assert max(alike) - min(alike) < 0.002 and min(alike) > mean["labels"] + 0.01
+    assert max(mean.values()) == max(alike)
+    assert abs(mean["control: itself"] - mean["labels"]) < 0.002
+    assert mean["labels"] < mean["study"] < mean["labels"] + 0.004
+    assert mean["control: permuted"] < mean["labels"] - 0.1
+    assert mean["labels"] < mean["control: doubled"] < mean[DEFAULT]
+    assert all(mean[arm] < mean["labels"] for arm in mean if arm.startswith("labels,"))
+    assert all(mean[arm] < mean[DEFAULT] for arm in mean if BY_NAME[arm].has_several_teachers)
+    assert max(np.ptp(values) for arm, values in scores.items() if is_contender(arm)) < 0.009
 
 
 def test_verdicts_come_from_the_differences(made, monkeypatch):
