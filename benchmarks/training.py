@@ -91,8 +91,7 @@ class Bench:
         self.images = open_images(folder / "store")
         self.load_batch()
         # A step on a GPU is short, and waiting for its end after each would cost the loop its head start.
-        self.group = 20 if self.device.type == "cuda" else 1
-        self.fewest_groups = 5 if self.device.type == "cuda" else 8
+        self.group, self.fewest_groups = (20, 5) if self.device.type == "cuda" else (1, 8)
 
     def load_batch(self) -> None:
         """Put a batch of the settings' size on the device."""

@@ -11,7 +11,6 @@ import pytest
 
 from benchmarks.distillation import __main__ as experiment
 from benchmarks.distillation import data, differences, figures, page, rates, rule, runs
-from benchmarks.distillation.__main__ import with_teachers
 from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT, is_contender
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import Run
@@ -31,7 +30,7 @@ COUNT = 120
 @pytest.mark.parametrize("budget", ["cores", "gpu"])
 @pytest.mark.parametrize("stage", STAGES)
 def test_runs_have_names_of_their_own_and_follow_their_teachers(stage, budget):
-    planned = with_teachers(STAGES[stage](budget))
+    planned = experiment.with_teachers(STAGES[stage](budget))
     names = [run.name for run in planned]
     assert len(set(names)) == len(names)
     for number, run in enumerate(planned):

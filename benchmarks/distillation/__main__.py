@@ -82,7 +82,8 @@ def main(settings: ExperimentSettings) -> None:
         data.prepare(regime, settings.work)  # once, before runs that share the radiographs
     began = time.monotonic()
     failed = _run_all(left, settings)
-    print(f"{len(left)} runs in {(time.monotonic() - began) / 60:.0f} minutes; results in {settings.results}")
+    ended, minutes = len(left) - len(failed), (time.monotonic() - began) / 60
+    print(f"{ended} runs in {minutes:.0f} minutes; results in {settings.results}")
     if failed:
         output = settings.work / "runs" / failed[0] / runs.OUTPUT
         raise InputError(

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from benchmarks.distillation.arms import BY_NAME, is_contender
 from benchmarks.distillation.differences import read_differences
@@ -39,10 +40,7 @@ def write(results: Path, path: Path, plateau: Regime = FIT) -> Path:
     at_best = [*(run for run in runs if run["network"] != STUDENT), *at_best_rates(runs)]
     _draw_gains(gains, rows, at_best, lengths)
     _draw_curves(curves, at_best, lengths)
-    with atomic_write(path) as part:
-        figure.savefig(part, format="png", dpi=110)
-    plt.close(figure)
-    return path
+    return _save(figure, path)
 
 
 def write_screening(results: Path, path: Path, regime: Regime = SCREENED) -> Path:
@@ -86,6 +84,10 @@ def write_screening(results: Path, path: Path, regime: Regime = SCREENED) -> Pat
     axes.set_xlabel("test AUROC (true labels, SYNTHETIC); gray line: labels alone", fontsize=9)
     if teachers:
         axes.legend(fontsize=8, loc="lower right")
+    return _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> Path:
     with atomic_write(path) as part:
         figure.savefig(part, format="png", dpi=110)
     plt.close(figure)

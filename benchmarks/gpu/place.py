@@ -1,6 +1,6 @@
 """Where the parts of the benchmark run, and how large they are there."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -23,7 +23,6 @@ class Place:
 
     device: torch.device
     folder: Path
-    _states: dict[tuple[str, int], dict[str, torch.Tensor]] = field(default_factory=dict)
 
     @property
     def is_gpu(self) -> bool:
@@ -74,17 +73,13 @@ class Place:
         Its BatchNorm has seen a batch: without that, activations grow from layer to layer, and Visformer's
         leave the range of float16.
         """
-        if (name, seed) not in self._states:
-            torch.manual_seed(seed)
-            model = zoo.build(name, pretrained=False, image_size=self.image_size)
-            for module in model.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.momentum = 1.0
-            with torch.no_grad():
-                model(augment.normalise(augment.centre_crop(self.radiographs(8), self.image_size)))
-            self._states[name, seed] = model.state_dict()
+        torch.manual_seed(seed)
         model = zoo.build(name, pretrained=False, image_size=self.image_size)
-        model.load_state_dict(self._states[name, seed])
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 1.0
+        with torch.no_grad():
+            model(augment.normalise(augment.centre_crop(self.radiographs(8), self.image_size)))
         return model.eval()
 
     def placed(self, name: str) -> nn.Module:

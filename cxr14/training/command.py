@@ -123,7 +123,7 @@ def _read(settings: LoopSettings, group: ProcessGroup) -> tuple[Data, list[Loade
     taught_by = teachers.load(settings)
     for teacher in taught_by:
         _require_usable(settings, teacher.checkpoint.provenance, teacher.path, data.val)
-    side, is_halved = teachers.side_for(settings, taught_by), teachers.hold_validation_back(settings)
+    side, is_halved = teachers.side_for(settings, taught_by), teachers.holds_validation_back(settings)
     return dataclasses.replace(data, larger_side=side, is_halved=is_halved), taught_by
 
 

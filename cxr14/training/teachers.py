@@ -159,7 +159,7 @@ def print_auroc(
             )
 
 
-def hold_validation_back(settings: LoopSettings) -> bool:
+def holds_validation_back(settings: LoopSettings) -> bool:
     """Return whether half of the validation list is for the teachers, and selects no epoch."""
     return isinstance(settings, DistillAllSettings) and (
         settings.calibrate_teachers or settings.teacher_weights == "finding"
@@ -183,7 +183,7 @@ def combine(
     """
     slopes, intercepts = np.ones((len(teachers), len(FINDINGS))), np.zeros((len(teachers), len(FINDINGS)))
     weights = np.full(slopes.shape, 1 / len(teachers))
-    if hold_validation_back(settings):
+    if holds_validation_back(settings):
         part = data.calibration_part
         _require_patients(part)
         predictions = [_predict(teacher, part, data, settings, group) for teacher in teachers]
@@ -196,7 +196,8 @@ def combine(
                 part.labels, [each.logits for each in predictions], np.array(part.patients)
             )
     if group.is_main:
-        for name, values in (("Weights", weights), ("Slopes of the calibration", slopes)):
+        printed = {"Weights": weights} | ({"Slopes": slopes} if settings.calibrate_teachers else {})
+        for name, values in printed.items():
             shares = ", ".join(
                 f"{teacher.network} {row.mean():.2f} ({row.min():.2f} to {row.max():.2f})"
                 for teacher, row in zip(teachers, values, strict=True)

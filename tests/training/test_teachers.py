@@ -83,8 +83,8 @@ def test_without_calibration_logits_are_averaged_as_they_are(tmp_path):
     combination = teachers.combine(settings, [loaded(1), loaded(2)], data_for(count=1), GROUP)
     logits = torch.randn(2, 5, 14)
     torch.testing.assert_close(combination.of(logits), logits.mean(dim=0))
-    assert not teachers.hold_validation_back(settings)
-    assert teachers.hold_validation_back(
+    assert not teachers.holds_validation_back(settings)
+    assert teachers.holds_validation_back(
         settings_for(tmp_path, calibrate_teachers=False, teacher_weights="finding")
     )
 
