@@ -8,7 +8,7 @@
 
 The runs of a stage that have a JSON file are not repeated; an interrupted training resumes. With --jobs 2
 two trainings run side by side with one thread each, which on two cores is faster than one with two; on a GPU
-several students fit side by side. --budget gpu adds the regimes and arms that take hours of a GPU.
+several students fit side by side. --budget gpu adds the regimes that take hours of a GPU.
 """
 
 import os
@@ -35,12 +35,13 @@ from cxr14.settings import ROOT
 class ExperimentSettings(ScriptSettings):
     """The experiment on distillation."""
 
-    stage: Literal["map", "screening", "rates", "finalists", "longer", "compare", "draw"] = "map"
-    """map: each network alone, over regimes: where is a teacher better than the student; screening: every
-    arm, two seeds; rates: several learning rates; finalists: five seeds; longer: the same for twice the
-    epochs; compare: differences between the arms; draw: the figures of docs/distillation.md."""
+    stage: Literal["map", "screening", "costly", "rates", "finalists", "longer", "compare", "draw"] = "map"
+    """map: each network alone, over regimes: where is a teacher better than the student; screening: most
+    arms, two seeds; costly: the arms that take hours of a GPU, likewise; rates: several learning rates;
+    finalists: five seeds; longer: the same for twice the epochs; compare: differences between the arms; draw:
+    the figures of docs/distillation.md."""
     budget: Budget = "cores"
-    """cores: what two cores do within hours; gpu: all regimes and arms."""
+    """cores: what two cores do within hours; gpu: all regimes."""
     work: Path = ROOT / "benchmarks" / "work"
     """Folder for radiographs, checkpoints and logits; not committed."""
     results: Path = ROOT / "benchmarks" / "results" / "distillation"

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-Teaching = Literal["none", "best", "alike", "two", "three", "five", "itself", "sharper"]
-"""Who teaches: nobody, the best teacher, two trainings of its network, several networks, the student's own
-finished weights, a teacher at twice the image size."""
+Teaching = Literal["none", "best", "larger", "alike", "two", "three", "five", "itself", "sharper"]
+"""Who teaches: nobody, the best teacher, the same where both see twice the image size, two trainings of its
+network, several networks, the student's own finished weights, a teacher that alone sees twice the size."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("labels, clipped", {"clip-norm": 0.1}, "none"),
     Arm("study", {"distill-loss": "study", "temperature": 2.0}),
     Arm("bernoulli", _BERNOULLI),
+    Arm("bernoulli, maps", _BERNOULLI | {"map-weight": 1.0}, "larger"),
     Arm("matching", _matching()),
     Arm("matching, mixup", _matching(mixup=1.0)),
     Arm("matching, T 2", _matching(temperature=2.0)),
@@ -55,7 +56,6 @@ ARMS: tuple[Arm, ...] = (
     Arm("matching, T 4, mixup", _AT_4(mixup=1.0)),
     Arm("matching, T 4, correlation", _AT_4(correlation_weight=1.0)),
     Arm("matching, T 4, rank", _AT_4(rank_weight=0.5)),
-    Arm("matching, T 4, maps", _AT_4(map_weight=1.0)),
     Arm("two alike", _BERNOULLI, "alike"),
     Arm("two alike, uncalibrated", _BERNOULLI | {"no-calibrate-teachers": None}, "alike"),
     Arm("two teachers", _BERNOULLI, "two"),

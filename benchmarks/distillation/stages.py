@@ -1,6 +1,6 @@
 """The stages of the experiment: which runs each of them holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from typing import Literal
@@ -31,6 +31,7 @@ SCREENED = replace(TAUGHT_IN, learning_rate=FINALIST_RATES[DEFAULT])
 _TEACHERS = {
     "none": (),
     "best": (CHEXNET,),
+    "larger": (CHEXNET,),
     "alike": (CHEXNET, CHEXNET),
     "two": (OFA, CHEXNET),
     "three": (OFA, CHEXNET, VISFORMER),
@@ -62,7 +63,10 @@ _ON_CORES = (
     "control: permuted",
     "control: doubled",
 )
-"""Arms of the screening on two cores; a GPU has all of them."""
+"""Arms of the screening."""
+
+CONTROLS = ("labels", DEFAULT)
+"""Arms that stand beside every other one."""
 
 RATES = (0.001, 0.003, 0.006, 0.009, 0.027)
 """Learning rates of the student that are compared."""
@@ -106,9 +110,18 @@ def map_of_regimes(budget: Budget) -> list[Run]:
     ] + [longest]
 
 
-def screening(budget: Budget) -> list[Run]:
-    """Return every arm with two seeds, in half of the finalists' epochs."""
-    names = [arm.name for arm in ARMS] if budget == "gpu" else _ON_CORES
+def screening(_: Budget) -> list[Run]:
+    """Return the arms that two cores train within hours, in half of the finalists' epochs."""
+    return _screened(_ON_CORES)
+
+
+def costly(_: Budget) -> list[Run]:
+    """Return the other arms, whose teachers or images are large, with their controls trained beside them."""
+    return _screened([*CONTROLS, *(arm.name for arm in ARMS if arm.name not in _ON_CORES)])
+
+
+def _screened(names: Iterable[str]) -> list[Run]:
+    """Return arms with two seeds."""
     return [
         run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed, TAUGHT_IN)
     ]
@@ -153,6 +166,7 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
 STAGES: dict[str, Callable[[Budget], list[Run]]] = {
     "map": map_of_regimes,
     "screening": screening,
+    "costly": costly,
     "rates": rates,
     "finalists": finalists,
     "longer": partial(finalists, length=2),
@@ -165,20 +179,28 @@ def _at(regime: Regime, rate: float, network: str) -> Regime:
 
 
 def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
-    """Return the run of an arm. A sharper teacher comes with a control on radiographs drawn for it.
+    """Return the run of an arm; where it needs larger radiographs, with labels alone and the default on them.
 
     A teacher is trained once, with seed 0 and in the regime `taught_in`, on the list that its students have;
     a second one of the same network has seed 1.
     """
-    if arm.teaching != "sharper":
-        networks = _TEACHERS[arm.teaching]
-        teachers = tuple(
-            Run(taught_in, network, seed=networks[:place].count(network))
-            for place, network in enumerate(networks)
-        )
-        return [Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
-    size = 2 * regime.image_size
-    drawn = replace(regime, drawn_for=size)
-    teachers = (Run(replace(taught_in, image_size=size), CHEXNET),)
-    flags = {**arm.flags, "sharper-teacher": None}
-    return [Run(drawn, STUDENT, "labels", seed), Run(drawn, STUDENT, arm.name, seed, teachers, flags)]
+    if arm.teaching == "sharper":
+        size = 2 * regime.image_size
+        drawn = [replace(each, drawn_for=size) for each in (regime, taught_in)]
+        teachers = (Run(replace(taught_in, image_size=size), CHEXNET),)
+        flags = {**arm.flags, "sharper-teacher": None}
+        return [*_controls(seed, *drawn), Run(drawn[0], STUDENT, arm.name, seed, teachers, flags)]
+    controls = []
+    if arm.teaching == "larger":
+        regime, taught_in = (replace(each, image_size=2 * each.image_size) for each in (regime, taught_in))
+        controls = _controls(seed, regime, taught_in)
+    networks = _TEACHERS[arm.teaching]
+    teachers = tuple(
+        Run(taught_in, network, seed=networks[:place].count(network))
+        for place, network in enumerate(networks)
+    )
+    return [*controls, Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
+
+
+def _controls(seed: int, regime: Regime, taught_in: Regime) -> list[Run]:
+    return [run for name in CONTROLS for run in _runs(BY_NAME[name], regime, seed, taught_in)]

@@ -156,11 +156,16 @@ def _results(job: partial, indices: range, workers: int) -> Iterator[Iterable[di
     # ends them.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        started = multiprocessing.get_context("spawn").Pool(workers, threadpool_limits, (1,))
+        started = multiprocessing.get_context("spawn").Pool(workers, _compute_with_one_thread)
     finally:
         signal.signal(signal.SIGINT, handler)
     with started as pool:
         yield pool.imap(job, indices, chunk)
+
+
+def _compute_with_one_thread() -> None:
+    """Limit numpy's threads in a new process, for which this module, and so numpy, has been imported."""
+    threadpool_limits(1)
 
 
 def _write_tables(settings: PhantomSettings, records: list[dict[str, object]]) -> None:

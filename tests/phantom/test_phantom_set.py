@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from threadpoolctl import threadpool_info
 
 from cxr14 import files
 from cxr14.data_settings import PhantomSettings
@@ -163,6 +164,17 @@ def test_work_for_a_phantom_does_not_grow_with_the_folder(tmp_path, monkeypatch)
         dataset.write_set(PhantomSettings(out=tmp_path / str(count), count=count, size=32, num_workers=0))
         made.append(sum(folder.name == dataset.IMAGES for folder in searches))
     assert made == [1, 1]
+
+
+def threads_of_numpy(_):
+    return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+
+def test_a_process_that_draws_has_one_thread(monkeypatch):
+    """More would wait for one another on every core, and could add in another order."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    with dataset._results(threads_of_numpy, range(2), workers=1) as found:
+        assert list(found) == [[1], [1]]
 
 
 def test_folder_of_other_settings_is_not_changed(made):
