@@ -30,16 +30,20 @@ from cxr14.errors import InputError
 from cxr14.script import PositiveInt, ScriptSettings
 from cxr14.settings import ROOT
 
+_Stage = Literal["map", "screening", "several", "maps", "rates", "finalists", "longer", "compare", "draw"]
+
 
 @dataclass(kw_only=True)
 class ExperimentSettings(ScriptSettings):
     """The experiment on distillation."""
 
-    stage: Literal["map", "screening", "costly", "rates", "finalists", "longer", "compare", "draw"] = "map"
+    stage: Literal[
+        "map", "screening", "several", "maps", "rates", "finalists", "longer", "compare", "draw"
+    ] = "map"
     """map: each network alone, over regimes: where is a teacher better than the student; screening: most
-    arms, two seeds; costly: the arms that take hours of a GPU, likewise; rates: several learning rates;
-    finalists: five seeds; longer: the same for twice the epochs; compare: differences between the arms; draw:
-    the figures of docs/distillation.md."""
+    arms, two seeds; several: several teachers and a sharper one; maps: class activation maps; rates: several
+    learning rates; finalists: five seeds; longer: the same for twice the epochs; compare: differences between
+    the arms; draw: the figures of docs/distillation.md."""
     budget: Budget = "cores"
     """cores: what two cores do within hours; gpu: all regimes."""
     work: Path = ROOT / "benchmarks" / "work"

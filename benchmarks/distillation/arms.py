@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Literal
 
-Teaching = Literal["none", "best", "larger", "alike", "two", "three", "five", "itself", "sharper"]
-"""Who teaches: nobody, the best teacher, the same where both see twice the image size, two trainings of its
-network, several networks, the student's own finished weights, a teacher that alone sees twice the size."""
+Teaching = Literal["none", "best", "alike", "two", "three", "five", "itself", "sharper"]
+"""Who teaches: nobody, the best teacher, two trainings of its network, several networks, the student's own
+finished weights, the best teacher at twice the image size."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("labels, clipped", {"clip-norm": 0.1}, "none"),
     Arm("study", {"distill-loss": "study", "temperature": 2.0}),
     Arm("bernoulli", _BERNOULLI),
-    Arm("bernoulli, maps", _BERNOULLI | {"map-weight": 1.0}, "larger"),
+    Arm("bernoulli, maps", _BERNOULLI | {"map-weight": 1.0}),
     Arm("matching", _matching()),
     Arm("matching, mixup", _matching(mixup=1.0)),
     Arm("matching, T 2", _matching(temperature=2.0)),
@@ -63,7 +63,7 @@ ARMS: tuple[Arm, ...] = (
     Arm("three teachers", _BERNOULLI, "three"),
     Arm("five teachers", _BERNOULLI, "five"),
     Arm("five by finding", _BERNOULLI | {"teacher-weights": "finding"}, "five"),
-    Arm("sharper teacher", _BERNOULLI, "sharper"),
+    Arm("sharper teacher", _BERNOULLI | {"sharper-teacher": None}, "sharper"),
     Arm("control: itself", _BERNOULLI, "itself"),
     Arm("control: permuted", _BERNOULLI, control="permuted"),
     Arm("control: doubled", _BERNOULLI, control="doubled"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Literal
 
-from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT, Arm
+from benchmarks.distillation.arms import BY_NAME, DEFAULT, Arm
 from benchmarks.distillation.regimes import LEARNING_RATES, Regime
 from benchmarks.distillation.runs import Run
 from cxr14.models.zoo import NAMES
@@ -31,12 +31,12 @@ SCREENED = replace(TAUGHT_IN, learning_rate=FINALIST_RATES[DEFAULT])
 _TEACHERS = {
     "none": (),
     "best": (CHEXNET,),
-    "larger": (CHEXNET,),
     "alike": (CHEXNET, CHEXNET),
     "two": (OFA, CHEXNET),
     "three": (OFA, CHEXNET, VISFORMER),
     "five": NAMES,
     "itself": (STUDENT,),
+    "sharper": (CHEXNET,),
 }
 
 _ON_CORES = (
@@ -65,8 +65,23 @@ _ON_CORES = (
 )
 """Arms of the screening."""
 
-CONTROLS = ("labels", DEFAULT)
-"""Arms that stand beside every other one."""
+_SMALL = replace(TAUGHT_IN, image_size=32, drawn_for=64)
+"""A regime that takes half the time or less: the radiographs of the others, seen at half their size."""
+
+_OF_LARGE_TEACHERS = (
+    "labels",
+    DEFAULT,
+    "two teachers",
+    "two by finding",
+    "three teachers",
+    "five teachers",
+    "five by finding",
+    "sharper teacher",
+)
+"""Arms of `_SMALL`, because their teachers take long."""
+
+_LARGE = replace(TAUGHT_IN, image_size=128)
+"""A regime whose class activation maps have several cells."""
 
 RATES = (0.001, 0.003, 0.006, 0.009, 0.027)
 """Learning rates of the student that are compared."""
@@ -111,20 +126,24 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
 
 def screening(_: Budget) -> list[Run]:
-    """Return the arms that two cores train within hours, in half of the finalists' epochs."""
-    return _screened(_ON_CORES)
+    """Return most arms, in half of the finalists' epochs."""
+    return _screened(_ON_CORES, TAUGHT_IN)
 
 
-def costly(_: Budget) -> list[Run]:
-    """Return the other arms, whose teachers or images are large, with their controls trained beside them."""
-    return _screened([*CONTROLS, *(arm.name for arm in ARMS if arm.name not in _ON_CORES)])
+def several(_: Budget) -> list[Run]:
+    """Return several teachers and a sharper one, with labels alone and the default, on small radiographs."""
+    return _screened(_OF_LARGE_TEACHERS, _SMALL)
 
 
-def _screened(names: Iterable[str]) -> list[Run]:
-    """Return arms with two seeds."""
-    return [
-        run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], SCREENED, seed, TAUGHT_IN)
-    ]
+def maps(_: Budget) -> list[Run]:
+    """Return what the maps add to the default, on radiographs that are large enough for them."""
+    return _screened(("labels", DEFAULT, "bernoulli, maps"), _LARGE)
+
+
+def _screened(names: Iterable[str], regime: Regime) -> list[Run]:
+    """Return arms with two seeds, at the learning rate of the default, with teachers of the regime."""
+    taught = replace(regime, learning_rate=SCREENED.learning_rate)
+    return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], taught, seed, regime)]
 
 
 def rates(_: Budget) -> list[Run]:
@@ -166,7 +185,8 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
 STAGES: dict[str, Callable[[Budget], list[Run]]] = {
     "map": map_of_regimes,
     "screening": screening,
-    "costly": costly,
+    "several": several,
+    "maps": maps,
     "rates": rates,
     "finalists": finalists,
     "longer": partial(finalists, length=2),
@@ -179,28 +199,17 @@ def _at(regime: Regime, rate: float, network: str) -> Regime:
 
 
 def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
-    """Return the run of an arm; where it needs larger radiographs, with labels alone and the default on them.
+    """Return the run of an arm.
 
     A teacher is trained once, with seed 0 and in the regime `taught_in`, on the list that its students have;
-    a second one of the same network has seed 1.
+    a second one of the same network has seed 1. A sharper one sees the radiographs at the size that they are
+    drawn for.
     """
     if arm.teaching == "sharper":
-        size = 2 * regime.image_size
-        drawn = [replace(each, drawn_for=size) for each in (regime, taught_in)]
-        teachers = (Run(replace(taught_in, image_size=size), CHEXNET),)
-        flags = {**arm.flags, "sharper-teacher": None}
-        return [*_controls(seed, *drawn), Run(drawn[0], STUDENT, arm.name, seed, teachers, flags)]
-    controls = []
-    if arm.teaching == "larger":
-        regime, taught_in = (replace(each, image_size=2 * each.image_size) for each in (regime, taught_in))
-        controls = _controls(seed, regime, taught_in)
+        taught_in = replace(taught_in, image_size=taught_in.drawn_for, drawn_for=0)
     networks = _TEACHERS[arm.teaching]
     teachers = tuple(
         Run(taught_in, network, seed=networks[:place].count(network))
         for place, network in enumerate(networks)
     )
-    return [*controls, Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
-
-
-def _controls(seed: int, regime: Regime, taught_in: Regime) -> list[Run]:
-    return [run for name in CONTROLS for run in _runs(BY_NAME[name], regime, seed, taught_in)]
+    return [Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
