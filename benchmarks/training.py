@@ -45,6 +45,7 @@ from cxr14.findings import FINDINGS
 from cxr14.models import checkpoint, profile, zoo
 from cxr14.runtime import devices, precision
 from cxr14.runtime.distributed import ProcessGroup
+from cxr14.script import PositiveInt
 from cxr14.settings import ROOT, STUDENT, TrainSettings
 from cxr14.training import losses
 from cxr14.training.data import Data
@@ -54,7 +55,6 @@ from cxr14.training.train_step import TrainStep
 
 TEACHER = "3-CheXNet"
 FILES, FILE_SIDE, STORE_SIDE = 64, 1024, 256
-TURNS = 3  # of the loop and the usual one
 
 
 @dataclass(kw_only=True)
@@ -73,6 +73,8 @@ class TrainingSettings(Settings):
     """Synthetic radiographs that are read over and over."""
     seconds: float = 60.0
     """About how long each comparison takes."""
+    turns: PositiveInt = 3
+    """Turns of the loop and of the study's."""
     compiled: bool = True
     """Compile the student's network too; on a CPU that takes a minute and a C++ compiler."""
 
@@ -179,7 +181,7 @@ def usual_row(bench: Bench) -> dict[str, object]:
     """Let the loop and the usual one take turns."""
     settings = bench.settings
     train_step = bench.train_step(STUDENT)
-    groups = bench.groups_in(settings.seconds / TURNS / 3, partial(bench.bare_step, train_step))
+    groups = bench.groups_in(settings.seconds / settings.turns / 3, partial(bench.bare_step, train_step))
     recorded = {
         "files": bench.folder / "png",
         "network": STUDENT,
@@ -198,10 +200,10 @@ def usual_row(bench: Bench) -> dict[str, object]:
         return float(subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.PIPE).stdout)
 
     rates = {"loop": [], "usual": []}
-    for _ in range(TURNS):
+    for _ in range(settings.turns):
         rates["loop"].append(np.median(bench.beside(train_step, {}, groups)["loop"]))
         rates["usual"].append(usual_rate())
-    row = {"what": f"{STUDENT} against the study's loop", "turns": TURNS, **medians(rates)}
+    row = {"what": f"{STUDENT} against the study's loop", "turns": settings.turns, **medians(rates)}
     return row | {"loop / usual": ratio(*rates.values())}
 
 

@@ -14,7 +14,8 @@ SMALLEST = {
     "loading": "--rounds 2 --prepared 48",
     "scoring": "--networks 1-EEEA-Net-C2 --image-size 64 --batch-size 2 --rounds 1",
     "scale": "--counts 50",
-    "training": "--networks 1-EEEA-Net-C2 --image-size 64 --batch-size 2 --seconds 1 --no-compiled",
+    "training": "--networks 1-EEEA-Net-C2 --image-size 64 --batch-size 2 --files 16 --seconds 1"
+    " --turns 1 --no-compiled",
 }
 
 
