@@ -18,6 +18,7 @@ from benchmarks.distillation.page import (
     distillation_seeds,
     distillation_several,
 )
+from benchmarks.distillation.stages import map_of_regimes
 from benchmarks.gpu.page import gpu_table
 from cxr14.files import atomic_write
 from cxr14.report import published_results
@@ -28,6 +29,7 @@ from docs.markdown import difference, markdown
 from docs.tree import tree
 
 DEMO = ROOT / "docs" / "demo.csv"
+EXPERIMENT, EXPERIMENT_ON_H100 = RESULTS / "distillation", RESULTS / "distillation-h100"
 
 _TABLE = re.compile(r"(<!-- table (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -111,7 +113,7 @@ def networks(language: str) -> str:
 def finalists(language: str) -> str:
     """Return what the best ways of teaching add to the student alone, in the mean AUROC on true labels."""
     words = _WORDS[language]
-    return markdown(words["finalists"], distillation_finalists(RESULTS / "distillation", words["to"]))
+    return markdown(words["finalists"], distillation_finalists(EXPERIMENT, words["to"]))
 
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -143,11 +145,13 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "deployment-speed": deployment_tables.deployment_speed,
     "deployment-limit": deployment_tables.deployment_limit,
     "deployment-program": deployment_tables.deployment_program,
-    "distillation-map": lambda: markdown(*distillation_map(RESULTS / "distillation")),
-    "distillation-arms": lambda: markdown(*distillation_arms(RESULTS / "distillation")),
-    "distillation-seeds": lambda: markdown(*distillation_seeds(RESULTS / "distillation")),
-    "distillation-several": lambda: markdown(*distillation_several(RESULTS / "distillation")),
-    "distillation-rule": lambda: markdown(*distillation_rule(RESULTS / "distillation")),
+    "distillation-map": lambda: markdown(*distillation_map(EXPERIMENT, map_of_regimes("cores"))),
+    "distillation-arms": lambda: markdown(*distillation_arms(EXPERIMENT)),
+    "distillation-seeds": lambda: markdown(*distillation_seeds(EXPERIMENT)),
+    "distillation-several": lambda: markdown(*distillation_several(EXPERIMENT)),
+    "distillation-rule": lambda: markdown(*distillation_rule(EXPERIMENT)),
+    "distillation-h100-map": lambda: markdown(*distillation_map(EXPERIMENT_ON_H100)),
+    "distillation-h100-arms": lambda: markdown(*distillation_arms(EXPERIMENT_ON_H100)),
 }
 PAGES = tuple(
     ROOT / name

@@ -3,7 +3,6 @@
 import json
 import runpy
 import subprocess
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 
 from benchmarks.distillation import __main__ as experiment
 from benchmarks.distillation import data, differences, figures, page, rates, rule, runs
-from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT, is_contender
+from benchmarks.distillation.arms import ARMS, BY_NAME, DEFAULT
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.runs import Run
-from benchmarks.distillation.stages import FINALIST_RATES, FIT, SCREENED, STAGES
+from benchmarks.distillation.stages import STAGES
 from cxr14.data.image_lists import write_list
 from cxr14.errors import InputError
 from cxr14.evaluation import metrics
@@ -177,7 +176,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
     (cells,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100")
     assert cells["arm"] == "two teachers" and cells["seeds"] == "1"
     assert {row[-1] for row in rows if row[1] != "100"} == {""}  # planned, and not yet measured
-    head, rows = page.distillation_map(results)
+    head, rows = page.distillation_map(results, STAGES["map"]("cores"))
     made_rows = [dict(zip(head, row, strict=True)) for row in rows if row[1] == "100"]
     assert {row["network"]: row["seeds"] for row in made_rows} == {"EEEA-Net-C2": "2", "CheXNet": "1"}
     assert all(row["gain of twice the epochs"] == "" for row in made_rows)
@@ -188,7 +187,7 @@ def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch
         "mean AUROC": longer[runs.VALIDATION]["mean AUROC"] + 0.2
     }
     (results / "longer_s1.json").write_text(json.dumps(longer))
-    head, rows = page.distillation_map(results)
+    head, rows = page.distillation_map(results, STAGES["map"]("cores"))
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[3:6] == ("EEEA-Net-C2", "0.003", "3"))
     assert row["gain of twice the epochs"] == "+0.200 (1 seed)"  # of the seed that has both lengths
     (row,) = (dict(zip(head, row, strict=True)) for row in rows if row[1] == "100" and row[3] == "CheXNet")
@@ -237,46 +236,6 @@ def test_each_arm_is_taken_at_the_rate_that_is_best_on_validation_over_enough_se
     teacher = [dict(run, network="3-CheXNet") for run in taught]
     found = rates.at_best_rates(steady + bolder + once + taught + too_few + teacher)
     assert found == [run | {"regime": REGIME} for run in steady + taught]
-
-
-def test_the_rates_of_the_finalists_are_the_best_of_the_committed_runs():
-    committed = runs.read_results(ROOT / "benchmarks" / "results" / "distillation")
-    at_best = [run for run in rates.at_best_rates(committed) if run["regime"] == FIT]
-    best = {run["arm"]: run["learning rate"] for run in at_best}
-    assert FINALIST_RATES.items() <= best.items()
-
-
-def test_what_readme_and_page_say_of_single_trainings_holds():
-    committed = runs.read_results(ROOT / "benchmarks" / "results" / "distillation")
-    here = [run for run in committed if run["network"] == NAMES[0] and run["regime"].data == FIT.data]
-    best = [run for run in rates.at_best_rates(committed) if run["regime"] in (FIT, FIT.times(2))]
-    default = [run for run in best if run["arm"] == DEFAULT]
-    assert len(default) == 10
-    alone = [run[runs.TRUE]["mean AUROC"] for run in here if run["arm"] == "labels"]
-    assert min(run[runs.TRUE]["mean AUROC"] for run in default) > max(alone)
-    for arm, first, last in (("labels", 32, 43), (DEFAULT, 71, 95)):
-        longer = [run for run in best if run["arm"] == arm and run["regime"] == FIT.times(2)]
-        epochs = [run["best epoch"] for run in longer]
-        assert (min(epochs), max(epochs), len(epochs)) == (first, last, 5)
-
-
-def test_what_the_page_says_of_the_screening_holds():
-    committed = runs.read_results(ROOT / "benchmarks" / "results" / "distillation")
-    scores = defaultdict(list)
-    for run in committed:
-        if run["network"] == NAMES[0] and run["regime"] == SCREENED:
-            scores[run["arm"]].append(run[runs.TRUE]["mean AUROC"])
-    mean = {arm: np.mean(values) for arm, values in scores.items()}
-    alike = [mean[arm] for arm in ("bernoulli", "matching", "matching, T 2", "matching, T 4, rank")]
-    assert max(alike) - min(alike) < 0.002 and min(alike) > mean["labels"] + 0.01
-    assert max(mean.values()) == max(alike)
-    assert abs(mean["control: itself"] - mean["labels"]) < 0.002
-    assert mean["labels"] < mean["study"] < mean["labels"] + 0.004
-    assert mean["control: permuted"] < mean["labels"] - 0.1
-    assert mean["labels"] < mean["control: doubled"] < mean[DEFAULT]
-    assert all(mean[arm] < mean["labels"] for arm in mean if arm.startswith("labels,"))
-    assert all(mean[arm] < mean[DEFAULT] for arm in mean if BY_NAME[arm].has_several_teachers)
-    assert max(np.ptp(values) for arm, values in scores.items() if is_contender(arm)) < 0.009
 
 
 def test_verdicts_come_from_the_differences(made, monkeypatch):

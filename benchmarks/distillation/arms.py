@@ -25,6 +25,11 @@ class Arm:
         """Whether more than one network teaches."""
         return self.teaching in ("alike", "two", "three", "five")
 
+    @property
+    def has_more_than_one_answer(self) -> bool:
+        """Whether more is taught than the logits of one teacher that sees what the student sees."""
+        return self.has_several_teachers or self.teaching == "sharper" or "map-weight" in self.flags
+
 
 def _matching(label_weight: float = 0.1, temperature: float = 1.0, **more: object) -> dict[str, object]:
     named = {name.replace("_", "-"): value for name, value in more.items()}

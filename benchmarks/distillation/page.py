@@ -14,7 +14,7 @@ from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.regimes import Regime
 from benchmarks.distillation.rule import verdicts
 from benchmarks.distillation.runs import CURVE, NOISY, TRUE, VALIDATION, Run, read_results
-from benchmarks.distillation.stages import FINALIST_RATES, FINALIST_SEEDS, FIT, map_of_regimes, screening
+from benchmarks.distillation.stages import FINALIST_RATES, FINALIST_SEEDS, FIT, maps, screening, several
 from cxr14.evaluation.intervals import difference
 from cxr14.report.conditions import epochs_to_reach
 from cxr14.settings import STUDENT
@@ -24,12 +24,13 @@ Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
 """The head of a table, and its rows."""
 
 
-def distillation_map(results: Path) -> Rows:
+def distillation_map(results: Path, planned: Iterable[Run] = ()) -> Rows:
     """Return each network alone by regime: AUROC, gain of twice the epochs, lead over the student at the
     length and rate that are best on validation.
 
     Args:
         results: folder of the JSON files.
+        planned: runs that have a row also before they have ended.
 
     Returns:
         The head of the table, and its rows, means over seeds; the gain is that of the seeds that have both
@@ -39,11 +40,10 @@ def distillation_map(results: Path) -> Rows:
     for run in read_results(results):
         if run["arm"] == "labels":
             alone[run["regime"], run["network"]][run["seed"]] = run
-    planned = {(run.regime, run.network): {} for run in map_of_regimes("cores")}
     rows = []
     # The lengths of a training beside one another.
     for regime, network in sorted(
-        {**planned, **alone},
+        {(run.regime, run.network) for run in planned} | alone.keys(),
         key=lambda key: (key[0].times(0).name, key[0].epochs, key[1]),
     ):
         seeds = alone.get((regime, network), {})
@@ -162,7 +162,7 @@ def distillation_seeds(results: Path) -> Rows:
 
 
 def distillation_several(results: Path) -> Rows:
-    """Return what several teachers add to the student of the best of them.
+    """Return what several teachers, a sharper one or maps add to the student of the best teacher.
 
     Args:
         results: folder of the JSON files.
@@ -171,10 +171,10 @@ def distillation_several(results: Path) -> Rows:
         The head of the table, and its rows; the cells of an arm that has not ended are empty.
     """
     found = _differences(results)["default"]
-    planned = {(run.regime, run.arm): None for run in screening("cores")}
+    planned = [run for stage in (screening, several, maps) for run in stage("cores")]
     rows = []
-    for regime, arm in {**planned, **found}:
-        if not BY_NAME[arm].has_several_teachers:
+    for regime, arm in dict.fromkeys([*((run.regime, run.arm) for run in planned), *found]):
+        if not BY_NAME[arm].has_more_than_one_answer:
             continue
         row = found.get((regime, arm))
         seeds = str(len(row["seeds"])) if row else ""

@@ -1,0 +1,60 @@
+"""What README and docs/distillation.md say of the experiment holds for the committed runs."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from benchmarks.distillation import rates, runs
+from benchmarks.distillation.arms import BY_NAME, DEFAULT, is_contender
+from benchmarks.distillation.stages import FINALIST_RATES, FIT, SCREENED
+from cxr14.models.zoo import NAMES
+from docs.benchmark_tables import RESULTS
+
+
+def test_the_rates_of_the_finalists_are_the_best_of_the_committed_runs():
+    committed = runs.read_results(RESULTS / "distillation")
+    at_best = [run for run in rates.at_best_rates(committed) if run["regime"] == FIT]
+    best = {run["arm"]: run["learning rate"] for run in at_best}
+    assert FINALIST_RATES.items() <= best.items()
+
+
+def test_what_readme_and_page_say_of_single_trainings_holds():
+    committed = runs.read_results(RESULTS / "distillation")
+    here = [run for run in committed if run["network"] == NAMES[0] and run["regime"].data == FIT.data]
+    best = [run for run in rates.at_best_rates(committed) if run["regime"] in (FIT, FIT.times(2))]
+    default = [run for run in best if run["arm"] == DEFAULT]
+    assert len(default) == 10
+    alone = [run[runs.TRUE]["mean AUROC"] for run in here if run["arm"] == "labels"]
+    assert min(run[runs.TRUE]["mean AUROC"] for run in default) > max(alone)
+    for arm, first, last in (("labels", 32, 43), (DEFAULT, 71, 95)):
+        longer = [run for run in best if run["arm"] == arm and run["regime"] == FIT.times(2)]
+        epochs = [run["best epoch"] for run in longer]
+        assert (min(epochs), max(epochs), len(epochs)) == (first, last, 5)
+
+
+def test_what_the_page_says_of_the_screening_holds():
+    committed = runs.read_results(RESULTS / "distillation")
+    scores = defaultdict(list)
+    for run in committed:
+        if run["network"] == NAMES[0] and run["regime"] == SCREENED:
+            scores[run["arm"]].append(run[runs.TRUE]["mean AUROC"])
+    mean = {arm: np.mean(values) for arm, values in scores.items()}
+    alike = [mean[arm] for arm in ("bernoulli", "matching", "matching, T 2", "matching, T 4, rank")]
+    assert max(alike) - min(alike) < 0.002 and min(alike) > mean["labels"] + 0.01
+    assert max(mean.values()) == max(alike)
+    assert abs(mean["control: itself"] - mean["labels"]) < 0.002
+    assert mean["labels"] < mean["study"] < mean["labels"] + 0.004
+    assert mean["control: permuted"] < mean["labels"] - 0.1
+    assert mean["labels"] < mean["control: doubled"] < mean[DEFAULT]
+    assert all(mean[arm] < mean["labels"] for arm in mean if arm.startswith("labels,"))
+    assert all(mean[arm] < mean[DEFAULT] for arm in mean if BY_NAME[arm].has_several_teachers)
+    assert max(np.ptp(values) for arm, values in scores.items() if is_contender(arm)) < 0.011
+
+
+def test_what_the_page_says_of_the_gpu_holds():
+    scored = defaultdict(dict)  # name of a run -> device -> AUROC
+    for folder in ("distillation", "distillation-h100"):
+        for run in runs.read_results(RESULTS / folder):
+            scored[run["run"]][run["device"]] = run[runs.TRUE]["mean AUROC"]
+    apart = [max(by.values()) - min(by.values()) for by in scored.values() if len(by) == 2]
+    assert len(apart) == 7 and 0.0185 < max(apart) < 0.0195
