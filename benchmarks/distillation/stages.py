@@ -127,22 +127,25 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
 def screening(_: Budget) -> list[Run]:
     """Return most arms, in half of the finalists' epochs."""
-    return _screened(_ON_CORES, TAUGHT_IN)
+    return _screened(_ON_CORES, TAUGHT_IN, SCREENED.learning_rate)
 
 
 def several(_: Budget) -> list[Run]:
-    """Return several teachers and a sharper one, with labels alone and the default, on small radiographs."""
-    return _screened(_OF_LARGE_TEACHERS, _SMALL)
+    """Return several teachers and a sharper one, with labels alone and the default, on small radiographs.
+
+    Labels alone are far better at their own rate there than at that of the screening.
+    """
+    return _screened(_OF_LARGE_TEACHERS, _SMALL, None)
 
 
 def maps(_: Budget) -> list[Run]:
     """Return what the maps add to the default, on radiographs that are large enough for them."""
-    return _screened(("labels", DEFAULT, "bernoulli, maps"), _LARGE)
+    return _screened(("labels", DEFAULT, "bernoulli, maps"), _LARGE, SCREENED.learning_rate)
 
 
-def _screened(names: Iterable[str], regime: Regime) -> list[Run]:
-    """Return arms with two seeds, at the learning rate of the default, with teachers of the regime."""
-    taught = replace(regime, learning_rate=SCREENED.learning_rate)
+def _screened(names: Iterable[str], regime: Regime, learning_rate: float | None) -> list[Run]:
+    """Return arms with two seeds, with teachers of the regime."""
+    taught = replace(regime, learning_rate=learning_rate)
     return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], taught, seed, regime)]
 
 
