@@ -58,7 +58,6 @@ ARMS: tuple[Arm, ...] = (
     Arm("matching, T 4, w 0", _AT_4(0.0)),
     Arm("matching, T 4, w 0.5", _AT_4(0.5)),
     Arm("matching, T 4, light mixup", _AT_4(mixup=0.3)),
-    Arm("matching, T 4, mixup", _AT_4(mixup=1.0)),
     Arm("matching, T 4, correlation", _AT_4(correlation_weight=1.0)),
     Arm("matching, T 4, rank", _AT_4(rank_weight=0.5)),
     Arm("two alike", _BERNOULLI, "alike"),

@@ -39,7 +39,7 @@ _TEACHERS = {
     "sharper": (CHEXNET,),
 }
 
-_ON_CORES = (
+_OF_THE_SCREENING = (
     "labels",
     "labels, smoothed",
     "labels, light mixup",
@@ -47,6 +47,7 @@ _ON_CORES = (
     "study",
     "bernoulli",
     "matching",
+    "matching, mixup",
     "matching, T 2",
     "matching, T 4",
     "matching, T 8",
@@ -127,7 +128,7 @@ def map_of_regimes(budget: Budget) -> list[Run]:
 
 def screening(_: Budget) -> list[Run]:
     """Return most arms, in half of the finalists' epochs."""
-    return _screened(_ON_CORES, TAUGHT_IN, SCREENED.learning_rate)
+    return _screened(_OF_THE_SCREENING, TAUGHT_IN, SCREENED.learning_rate)
 
 
 def several(_: Budget) -> list[Run]:
@@ -146,7 +147,7 @@ def maps(_: Budget) -> list[Run]:
 def _screened(names: Iterable[str], regime: Regime, learning_rate: float | None) -> list[Run]:
     """Return arms with two seeds, with teachers of the regime."""
     taught = replace(regime, learning_rate=learning_rate)
-    return [run for seed in (0, 1) for name in names for run in _runs(BY_NAME[name], taught, seed, regime)]
+    return [_run(BY_NAME[name], taught, seed, regime) for seed in (0, 1) for name in names]
 
 
 def rates(_: Budget) -> list[Run]:
@@ -155,7 +156,7 @@ def rates(_: Budget) -> list[Run]:
     Shorter trainings and harder signs have one seed.
     """
     students = [
-        run
+        _run(BY_NAME[name], _at(regime, rate, STUDENT), seed, taught_in)
         for regime, taught_in, seeds in (
             (TAUGHT_IN, TAUGHT_IN, 1),
             (FIT, TAUGHT_IN, RATE_SEEDS),
@@ -164,7 +165,6 @@ def rates(_: Budget) -> list[Run]:
         for rate in RATES
         for seed in range(seeds)
         for name in FINALIST_RATES
-        for run in _runs(BY_NAME[name], _at(regime, rate, STUDENT), seed, taught_in)
     ]
     return [Run(_at(TAUGHT_IN, rate, CHEXNET), CHEXNET) for rate in TEACHER_RATES] + students
 
@@ -176,12 +176,11 @@ def finalists(budget: Budget, length: int = 1) -> list[Run]:
     """
     regimes = FINALIST_REGIMES if budget == "gpu" else {FIT: TAUGHT_IN}
     return [
-        run
+        _run(BY_NAME[name], _at(regime.times(length), rate, STUDENT), seed, taught_in)
         for regime, taught_in in regimes.items()
         for seed in range(FINALIST_SEEDS)
         for name, best in FINALIST_RATES.items()
         for rate in (RATES if budget == "gpu" else (best,))
-        for run in _runs(BY_NAME[name], _at(regime.times(length), rate, STUDENT), seed, taught_in)
     ]
 
 
@@ -201,7 +200,7 @@ def _at(regime: Regime, rate: float, network: str) -> Regime:
     return replace(regime, learning_rate=None if rate == LEARNING_RATES[network] else rate)
 
 
-def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
+def _run(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> Run:
     """Return the run of an arm.
 
     A teacher is trained once, with seed 0 and in the regime `taught_in`, on the list that its students have;
@@ -215,4 +214,4 @@ def _runs(arm: Arm, regime: Regime, seed: int, taught_in: Regime) -> list[Run]:
         Run(taught_in, network, seed=networks[:place].count(network))
         for place, network in enumerate(networks)
     )
-    return [Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)]
+    return Run(regime, STUDENT, arm.name, seed, teachers, arm.flags, arm.control)
