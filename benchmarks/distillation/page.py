@@ -178,8 +178,10 @@ def distillation_several(results: Path) -> Rows:
             continue
         row = found.get((regime, arm))
         seeds = str(len(row["seeds"])) if row else ""
-        rows.append((*_regime_cells(regime), str(regime.epochs), arm, seeds, _span(row)))
-    return ("signs", "radiographs", "px", "epochs", "arm", "seeds", "minus taught by the best one"), rows
+        rate = f"{Run(regime).learning_rate:g}"
+        rows.append((*_regime_cells(regime), rate, str(regime.epochs), arm, seeds, _span(row)))
+    head = ("signs", "radiographs", "px", "rate", "epochs", "arm", "seeds")
+    return (*head, f"minus {DEFAULT}, taught by CheXNet alone"), rows
 
 
 def distillation_rule(results: Path) -> Rows:

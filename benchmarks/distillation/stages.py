@@ -73,7 +73,6 @@ _OF_LARGE_TEACHERS = (
     "labels",
     DEFAULT,
     "two teachers",
-    "two by finding",
     "three teachers",
     "five teachers",
     "five by finding",
