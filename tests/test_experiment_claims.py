@@ -58,3 +58,19 @@ def test_what_the_page_says_of_the_gpu_holds():
             scored[run["run"]][run["device"]] = run[runs.TRUE]["mean AUROC"]
     apart = [max(by.values()) - min(by.values()) for by in scored.values() if len(by) == 2]
     assert len(apart) == 7 and 0.0185 < max(apart) < 0.0195
+
+
+def test_what_the_page_says_of_several_teachers_holds():
+    scores = defaultdict(list)
+    for run in runs.read_results(RESULTS / "distillation"):
+        if run["regime"].image_size == 32 and run["regime"].learning_rate is None:
+            arm = run["arm"] if run["network"] == NAMES[0] else run["network"]
+            scores[arm].append(run[runs.TRUE]["mean AUROC"])
+    mean = {arm: round(float(np.mean(values)), 3) for arm, values in scores.items()}
+    assert [mean[name] for name in NAMES[1:]] == [0.784, 0.929, 0.889, 0.793]
+    assert mean["labels"] == 0.82
+    several = [arm for arm in mean if arm in BY_NAME and BY_NAME[arm].has_several_teachers]
+    assert len(several) == 4 and all(mean[arm] < mean[DEFAULT] for arm in several)
+    assert abs(mean["five teachers"] - mean["labels"]) < 0.002
+    assert abs(mean["five by finding"] - mean["labels"]) < 0.002
+    assert abs(mean["sharper teacher"] - mean[DEFAULT]) < 0.003
