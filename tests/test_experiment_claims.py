@@ -71,6 +71,8 @@ def test_what_the_page_says_of_several_teachers_holds():
     assert mean["labels"] == 0.82
     several = [arm for arm in mean if arm in BY_NAME and BY_NAME[arm].has_several_teachers]
     assert len(several) == 4 and all(mean[arm] < mean[DEFAULT] for arm in several)
-    assert abs(mean["five teachers"] - mean["labels"]) < 0.002
-    assert abs(mean["five by finding"] - mean["labels"]) < 0.002
+    assert all(mean[arm] < mean["labels"] + 0.006 for arm in several)
     assert abs(mean["sharper teacher"] - mean[DEFAULT]) < 0.003
+    ahead = np.subtract(sorted(scores["sharper teacher"]), sorted(scores[DEFAULT]))
+    assert ahead[0] < 0 < ahead[1]
+    assert 0.0355 < max(np.ptp(values) for values in scores.values()) < 0.0365
