@@ -72,8 +72,9 @@ def write_screening(results: Path, path: Path, regime: Regime = SCREENED) -> Pat
         colour = "C0" if is_contender(arm) else "0.5"
         inside = [value for value in by_arm[arm] if value >= left]
         axes.plot(inside, [height] * len(inside), "o", color=colour, alpha=0.7)
-        if not inside:
-            axes.annotate(f"◂ {np.mean(by_arm[arm]):.3f}", (left, height), va="center", fontsize=8)
+        outside = [f"{value:.3f}" for value in sorted(by_arm[arm]) if value < left]
+        if outside:
+            axes.annotate(f"◂ {', '.join(outside)}", (left, height), va="center", fontsize=8)
     axes.set_xlim(left, right)
     axes.set_ylim(-0.7, len(order) - 0.3)
     axes.set_yticks(range(len(order)), order, fontsize=8)
