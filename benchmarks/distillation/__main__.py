@@ -37,9 +37,7 @@ _Stage = Literal["map", "screening", "several", "maps", "rates", "finalists", "l
 class ExperimentSettings(ScriptSettings):
     """The experiment on distillation."""
 
-    stage: Literal[
-        "map", "screening", "several", "maps", "rates", "finalists", "longer", "compare", "draw"
-    ] = "map"
+    stage: _Stage = "map"
     """map: each network alone, over regimes: where is a teacher better than the student; screening: most
     arms, two seeds; several: several teachers and a sharper one; maps: class activation maps; rates: several
     learning rates; finalists: five seeds; longer: the same for twice the epochs; compare: differences between
