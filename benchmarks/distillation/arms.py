@@ -26,7 +26,7 @@ class Arm:
         return self.teaching in ("alike", "two", "three", "five")
 
     @property
-    def has_more_than_one_answer(self) -> bool:
+    def adds_to_one_teacher(self) -> bool:
         """Whether more is taught than the logits of one teacher that sees what the student sees."""
         return self.has_several_teachers or self.teaching == "sharper" or "map-weight" in self.flags
 

@@ -174,7 +174,7 @@ def distillation_several(results: Path) -> Rows:
     planned = [run for stage in (screening, several, maps) for run in stage("cores")]
     rows = []
     for regime, arm in dict.fromkeys([*((run.regime, run.arm) for run in planned), *found]):
-        if not BY_NAME[arm].has_more_than_one_answer:
+        if not BY_NAME[arm].adds_to_one_teacher:
             continue
         row = found.get((regime, arm))
         seeds = str(len(row["seeds"])) if row else ""
