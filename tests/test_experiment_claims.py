@@ -34,10 +34,11 @@ def test_what_readme_and_page_say_of_single_trainings_holds():
 
 def test_what_the_page_says_of_the_screening_holds():
     committed = runs.read_results(EXPERIMENT)
-    scores = defaultdict(list)
+    scores, curves = defaultdict(list), defaultdict(list)
     for run in committed:
         if run["network"] == NAMES[0] and run["regime"] == SCREENED:
             scores[run["arm"]].append(run[runs.TRUE]["mean AUROC"])
+            curves[run["arm"]].append(run["validation AUROC by epoch"])
     mean = {arm: np.mean(values) for arm, values in scores.items()}
     alike = [mean[arm] for arm in ("bernoulli", "matching", "matching, T 2", "matching, T 4, rank")]
     assert max(alike) - min(alike) < 0.002 and min(alike) > mean["labels"] + 0.01
@@ -47,6 +48,9 @@ def test_what_the_page_says_of_the_screening_holds():
     assert mean["control: permuted"] < mean["labels"] - 0.1
     assert mean["labels"] < mean["control: doubled"] < mean[DEFAULT]
     assert all(max(scores[arm]) < min(scores["labels"]) for arm in scores if arm.startswith("labels,"))
+    smoothed = np.array(curves["labels, smoothed"])
+    assert (smoothed < curves["labels"]).all()  # seed by seed, in every epoch
+    assert (smoothed.argmax(1) == SCREENED.epochs - 1).all()
     assert all(mean[arm] < mean[DEFAULT] for arm in mean if BY_NAME[arm].has_several_teachers)
     assert 0.01 < max(np.ptp(values) for arm, values in scores.items() if is_contender(arm)) < 0.011
 
