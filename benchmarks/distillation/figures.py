@@ -100,12 +100,13 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
     for name, value in _teachers(runs, regime, TRUE).items():
         axes.axhline(value, color="C1", linestyle=":")
         axes.annotate(
-            f"{name}, teacher", (0, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
+            f"{name}, teacher", (0.01, value), xycoords=("axes fraction", "data"), va="bottom", fontsize=8
         )
     lines = defaultdict(lambda: defaultdict(list))  # (arm, rate) -> epochs -> AUROC of each seed
     for run in runs:
         if run["network"] == STUDENT and run["arm"] in _COLOURS and run["regime"].data == regime.data:
             lines[run["arm"], run["learning rate"]][run["regime"].epochs].append(run[TRUE]["mean AUROC"])
+    others = []  # where the line of another rate ends, the rate, and its colour
     for (arm, rate), values in sorted(lines.items(), key=lambda line: _COLOURS[line[0][0]]):
         epochs = sorted(values)
         medians = [np.median(values[length]) for length in epochs]
@@ -122,9 +123,8 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
             label=f"{arm}, {rate:g}" if is_chosen else None,
         )
         if not is_chosen:
-            axes.annotate(
-                f" {rate:g}", (epochs[-1], medians[-1]), va="center", fontsize=7, color=f"C{_COLOURS[arm]}"
-            )
+            others.append((epochs[-1], medians[-1], rate, f"C{_COLOURS[arm]}"))
+    _name_rates(axes, others)
     axes.set_xscale("log", base=2)
     lengths = sorted({length for values in lines.values() for length in values})
     axes.set_xticks(lengths, [str(length) for length in lengths])
@@ -134,6 +134,17 @@ def _draw_lengths(axes: Axes, runs: list[dict], regime: Regime) -> None:
     axes.set_xlabel("epochs of the training", fontsize=9)
     axes.set_ylabel("test AUROC (true labels, SYNTHETIC)", fontsize=9)
     axes.legend(fontsize=8, loc="lower right")
+
+
+def _name_rates(axes: Axes, ends: list[tuple[int, float, float, str]]) -> None:
+    """Write each rate beside the end of its line, one above the other where they would overlap."""
+    line_height = 0.025 * np.ptp(axes.get_ylim())
+    last = (0, 0.0)
+    for epochs, height, rate, colour in sorted(ends):
+        if epochs == last[0]:
+            height = max(height, last[1] + line_height)
+        axes.annotate(f"  {rate:g}", (epochs, height), va="center", fontsize=7, color=colour)
+        last = (epochs, height)
 
 
 def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequence[Regime]) -> None:
@@ -155,7 +166,7 @@ def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequenc
             axes.plot(lead, height, "|", color="C1", markersize=14, markeredgewidth=2, label=label)
     names = [f"{row['arm']}{_length(row['regime'], regimes)} ({len(row['seeds'])})" for row in wanted]
     axes.set_yticks(range(len(wanted)), names, fontsize=8)
-    axes.set_ylim(-1, max(len(wanted), 4))
+    axes.set_ylim(-0.7, len(wanted) - 0.3)
     axes.axvline(0, color="0.6", linewidth=1)
     axes.set_title(
         f"each at its best rate, {' and '.join(str(regime.epochs) for regime in regimes)} epochs", fontsize=10
@@ -166,7 +177,7 @@ def _draw_gains(axes: Axes, rows: list[dict], runs: list[dict], regimes: Sequenc
         fontsize=8,
     )
     if wanted:
-        axes.legend(fontsize=8, loc="upper left")
+        axes.legend(fontsize=8)
 
 
 def _draw_curves(axes: Axes, runs: list[dict], regimes: Sequence[Regime]) -> None:
