@@ -110,6 +110,7 @@ def made(tmp_path, monkeypatch):
             "network": network,
             "arm": arm,
             "seed": seed,
+            "weights": name,
         }
         content |= {"teachers": list(teachers), "validation AUROC by epoch": [0.5, 0.6, mean]}
         content |= dict.fromkeys((runs.VALIDATION, runs.NOISY, runs.TRUE), found)
@@ -146,6 +147,28 @@ def test_differences_are_those_of_the_mean_aurocs(made):
     assert rows["two teachers"]["difference"] == pytest.approx(
         means["by_two_s0"] - means["default_s0"], abs=1e-5
     )
+
+
+def test_differences_of_the_same_weights_are_kept_and_others_computed(made):
+    work, results = made
+    path = differences.write(work, results)
+    before = path.read_text()
+    kept = [row for row in json.loads(before) if "matching" not in (row["arm"], row["than"])]
+    run = results / "taught_s0.json"
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"weights": "of another training"}))
+    logits = work / "runs" / "taught_s0" / "logits.npz"
+    np.savez_compressed(logits, test=-np.load(logits)["test"])
+    for other in (work / "runs").glob("by_two_s0/*"):
+        other.unlink()
+    rows = json.loads(differences.write(work, results).read_text())
+    assert kept and all(row in rows for row in kept)  # also without their logits
+    changed = [row for row in rows if row["arm"] == "matching" and row["than"] == "labels"]
+    assert len(changed) == before.count('"arm": "matching",\n  "than": "labels"') == 2
+    assert all(row["difference"] < 0 for row in changed)
+    logits.unlink()
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"weights": "of a third one"}))
+    rows = json.loads(differences.write(work, results).read_text())
+    assert rows == kept
 
 
 def test_tables_and_figure_come_from_the_files_alone(made, tmp_path, monkeypatch):
