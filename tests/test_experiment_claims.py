@@ -90,3 +90,16 @@ def test_what_the_page_says_of_several_teachers_holds():
     ahead = np.subtract(scores["sharper teacher"], scores[DEFAULT])  # seed by seed
     assert ahead[0] < 0 < ahead[1]
     assert 0.0355 < max(np.ptp(values) for values in scores.values()) < 0.0365
+
+
+def test_what_the_page_says_of_maps_holds():
+    scores = defaultdict(dict)  # arm or teacher -> seed -> AUROC
+    for run in runs.read_results(EXPERIMENT):
+        if run["regime"].image_size == 128:
+            arm = run["arm"] if run["network"] == NAMES[0] else run["network"]
+            scores[arm][run["seed"]] = run[runs.TRUE]["mean AUROC"]
+    alone, default, maps = (scores[arm] for arm in ("labels", DEFAULT, "bernoulli, maps"))
+    assert default.keys() == maps.keys() == {0}
+    assert round(default[0] - maps[0], 3) == 0.001
+    assert round(default[0] - alone[0], 3) == 0.010
+    assert round(scores[NAMES[2]][0] - np.mean(list(alone.values())), 3) == 0.014
