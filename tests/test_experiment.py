@@ -71,6 +71,20 @@ def test_a_failed_run_leaves_out_its_students_alone_and_is_named(tmp_path, monke
     assert sorted(ended) == [run.name for run in planned[2:]]
 
 
+def test_one_run_that_is_unknown_or_fails_is_an_input_error(tmp_path, monkeypatch):
+    settings = experiment.ExperimentSettings(work=tmp_path, results=tmp_path, only="nothing")
+    with pytest.raises(InputError, match="stage map has no run nothing; --list"):
+        experiment.main(settings)
+
+    def fail(run, work):
+        raise subprocess.CalledProcessError(2, run.name)
+
+    monkeypatch.setattr(runs, "train", fail)
+    settings.only = STAGES["map"]("cores")[0].name
+    with pytest.raises(InputError, match=f"{settings.only} did not end; .*{settings.only}/{runs.OUTPUT}"):
+        experiment.main(settings)
+
+
 def test_the_default_arm_is_that_of_every_script_of_folder_6():
     scripts = sorted((ROOT / runs.KD).glob("train-kd*-model.py"))
     assert len(scripts) == len(NAMES) + 1

@@ -72,9 +72,7 @@ def main(settings: ExperimentSettings) -> None:
         return
     planned = with_teachers(STAGES[settings.stage](settings.budget))
     if settings.only:
-        (run,) = [one for one in planned if one.name == settings.only]
-        runs.train(run, settings.work)
-        runs.score(run, settings.work, settings.results)
+        _run_one(planned, settings)
         return
     left = [run for run in planned if not _is_finished(run, planned, settings)]
     if settings.list:
@@ -93,6 +91,19 @@ def main(settings: ExperimentSettings) -> None:
             f"{len(failed)} runs failed, or wait for one that did: {', '.join(failed)}. "
             f"{output} or the lines above say why; the same command goes on."
         )
+
+
+def _run_one(planned: list[Run], settings: ExperimentSettings) -> None:
+    """Train and score the run of --only."""
+    run = next((run for run in planned if run.name == settings.only), None)
+    if run is None:
+        raise InputError(f"stage {settings.stage} has no run {settings.only}; --list prints the names.")
+    try:
+        runs.train(run, settings.work)
+    except subprocess.CalledProcessError:
+        output = settings.work / "runs" / run.name / runs.OUTPUT
+        raise InputError(f"the training {run.name} did not end; {output} says why.") from None
+    runs.score(run, settings.work, settings.results)
 
 
 def with_teachers(planned: list[Run]) -> list[Run]:
