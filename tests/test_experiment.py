@@ -102,9 +102,10 @@ def made(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     labels = (rng.random((COUNT, 14)) < 0.4).astype(np.uint8)
     names = [f"synthetic_{number // 2:08d}_{number % 2:03d}.png" for number in range(COUNT)]
-    write_list(tmp_path / "test.txt", names, labels)
+    write_list(tmp_path / "true.txt", names, labels)
+    write_list(tmp_path / "test.txt", names, labels ^ (np.random.default_rng(1).random(labels.shape) < 0.1))
     lists = data.Lists(
-        *(tmp_path / name for name in ("images", "train.txt", "val.txt", "test.txt", "test.txt"))
+        *(tmp_path / name for name in ("images", "train.txt", "val.txt", "test.txt", "true.txt"))
     )
     monkeypatch.setattr(data, "prepare", lambda regime, work: lists)
     results = tmp_path / "results"
@@ -168,6 +169,10 @@ def test_differences_of_the_same_weights_are_kept_and_others_computed(made):
     path = differences.write(work, results)
     before = path.read_text()
     kept = [row for row in json.loads(before) if "matching" not in (row["arm"], row["than"])]
+    by_name = [
+        [row["difference"] for row in kept if row["scored on"] == on] for on in (runs.TRUE, runs.NOISY)
+    ]
+    assert not set(by_name[0]) & set(by_name[1])
     run = results / "taught_s0.json"
     run.write_text(json.dumps(json.loads(run.read_text()) | {"weights": "of another training"}))
     logits = work / "runs" / "taught_s0" / "logits.npz"

@@ -38,7 +38,7 @@ def test_what_the_page_says_of_the_screening_holds():
     for run in committed:
         if run["network"] == NAMES[0] and run["regime"] == SCREENED:
             scores[run["arm"]].append(run[runs.TRUE]["mean AUROC"])
-            curves[run["arm"]].append(run["validation AUROC by epoch"])
+            curves[run["arm"]].append(run[runs.CURVE])
     mean = {arm: np.mean(values) for arm, values in scores.items()}
     alike = [mean[arm] for arm in ("bernoulli", "matching", "matching, T 2", "matching, T 4, rank")]
     assert max(alike) - min(alike) < 0.002 and min(alike) > mean["labels"] + 0.01

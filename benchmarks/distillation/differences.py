@@ -43,6 +43,7 @@ def write(work: Path, results: Path) -> Path:
 
     An arm that could become the default is compared with it too. A difference of the same weights that the
     file already has is kept, also without their logits; one that needs logits that are not here is left out.
+    Without the file all are computed again.
 
     Args:
         work: folder with the logits of the runs.
@@ -63,7 +64,7 @@ def write(work: Path, results: Path) -> Path:
         for pair in _pairs(runs, scored)
     ]
     path = results / FILE
-    known = {row["weights"]: {key: row[key] for key in _MEASURED} for row in _read(path) if "weights" in row}
+    known = {row["weights"]: {key: row[key] for key in _MEASURED} for row in _read(path)}
     rows = []
     for regime, rates, name, pair in tqdm(wanted, desc="differences", unit="pair"):
         weights = _hash_of_weights(pair, name)
@@ -172,8 +173,8 @@ def _compare(pair: _Pair, test: ImageList, work: Path) -> dict:
         ends, findings = found[:4], found.findings
     else:
         draws = Resamples(patients)
-        pair = [bootstrap_auroc(labels, scores[0], draws) for scores in (ours, theirs)]
-        ends, findings = paired_difference(*(one.macro() for one in pair)), paired_difference(*pair)
+        both = [bootstrap_auroc(labels, scores[0], draws) for scores in (ours, theirs)]
+        ends, findings = paired_difference(*(one.macro() for one in both)), paired_difference(*both)
     rounded = [round(float(end), 6) for end in ends]
     return dict(zip(_MEASURED, [*rounded, _worse(findings)], strict=True))
 
