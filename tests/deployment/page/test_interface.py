@@ -94,7 +94,9 @@ def test_screen_readers_get_names_and_values(page, radiographs):
     assert unnamed == []
 
 
-@pytest.mark.parametrize(("width", "height"), [(1200, 900), (360, 640)], ids=["wide", "narrow"])
+@pytest.mark.parametrize(
+    ("width", "height"), [(1200, 900), (360, 640), (320, 640)], ids=["wide", "narrow", "narrowest"]
+)
 def test_warnings_stay_in_sight(page, radiographs, width, height):
     page.emulate(width=width, height=height)
     give(page, *sorted((radiographs / "images").iterdir())[:2])
