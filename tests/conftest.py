@@ -78,6 +78,14 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: item.get_closest_marker("forks") is None)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Give each test, and the fixtures made for it, the same initial weights in any order and any process."""
+    import torch  # once the workers have set their threads
+
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def nih_mini() -> Path:
     """The folder of 680 real radiographs, as NIH ships them."""
