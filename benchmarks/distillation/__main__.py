@@ -86,7 +86,7 @@ def main(settings: ExperimentSettings) -> None:
     ended, minutes = len(left) - len(failed), (time.monotonic() - began) / 60
     print(f"{ended} runs in {minutes:.0f} minutes; results in {settings.results}")
     if failed:
-        output = settings.work / "runs" / failed[0] / runs.OUTPUT
+        output = runs.folder_of(failed[0], settings.work) / runs.OUTPUT
         raise InputError(
             f"{len(failed)} runs failed, or wait for one that did: {', '.join(failed)}. "
             f"{output} or the lines above say why; the same command goes on."
@@ -101,7 +101,7 @@ def _run_one(planned: list[Run], settings: ExperimentSettings) -> None:
     try:
         runs.train(run, settings.work)
     except subprocess.CalledProcessError:
-        output = settings.work / "runs" / run.name / runs.OUTPUT
+        output = runs.folder_of(run.name, settings.work) / runs.OUTPUT
         raise InputError(f"the training {run.name} did not end; {output} says why.") from None
     runs.score(run, settings.work, settings.results)
 

@@ -15,7 +15,7 @@ from benchmarks.distillation import data
 from benchmarks.distillation.arms import DEFAULT, is_contender
 from benchmarks.distillation.rates import at_best_rates
 from benchmarks.distillation.regimes import Regime
-from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, read_results, with_regimes
+from benchmarks.distillation.runs import NOISY, TRUE, VALIDATION, folder_of, read_results, with_regimes
 from cxr14.data.image_lists import ImageList, read_list
 from cxr14.evaluation.bootstrap import bootstrap_auroc, paired_difference
 from cxr14.evaluation.intervals import Difference, holm
@@ -161,7 +161,7 @@ def _logits(runs: list[dict], work: Path) -> np.ndarray:
 
 
 def _logits_file(run: dict, work: Path) -> Path:
-    return work / "runs" / run["run"] / "logits.npz"
+    return folder_of(run["run"], work) / "logits.npz"
 
 
 def _compare(pair: _Pair, test: ImageList, work: Path) -> dict:

@@ -18,7 +18,7 @@ from cxr14.files import atomic_write
 from cxr14.settings import ROOT, STUDENT
 
 KD = "6-Distilling-to-EEEA-Net-C2"
-TRAINED = "trained"
+WEIGHTS, TRAINED = "model.pth", "trained"
 OUTPUT = "output.txt"
 """Name of the file of what a training prints."""
 
@@ -58,9 +58,14 @@ class Run:
         return self.regime.learning_rate or LEARNING_RATES[self.network]
 
 
+def folder_of(name: str, work: Path) -> Path:
+    """Return the folder of what a run leaves: checkpoints, output and logits."""
+    return work / "runs" / name
+
+
 def train(run: Run, work: Path) -> None:
     """Train, or resume where an interruption left it; nothing where the checkpoint is finished."""
-    lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
+    lists, folder = data.prepare(run.regime, work), folder_of(run.name, work)
     if is_trained(run, work):
         return
     words = train_words(run, lists, work)
@@ -80,7 +85,7 @@ def train_words(run: Run, lists: data.Lists, work: Path) -> list[str]:
         "data-dir": lists.images,
         "train-image-list": lists.train,
         "val-image-list": lists.val,
-        "ckpt-path": work / "runs" / run.name / "model.pth",
+        "ckpt-path": folder_of(run.name, work) / WEIGHTS,
         "image-size": run.regime.image_size,
         "num-epochs": run.regime.epochs,
         "batch-size": BATCH_SIZE,
@@ -90,7 +95,7 @@ def train_words(run: Run, lists: data.Lists, work: Path) -> list[str]:
         **run.flags,
     }
     words: list[object] = [ROOT / run.network / "train-model.py"]
-    weights = [work / "runs" / teacher.name / "model.pth" for teacher in run.teachers]
+    weights = [folder_of(teacher.name, work) / WEIGHTS for teacher in run.teachers]
     if weights:
         flags |= {"teacher-cache": work / "teacher-logits", "student-ckpt-path": "None"}
         flags |= {"teacher-ckpt-path": weights[0]} if len(weights) == 1 else {}
@@ -106,7 +111,7 @@ def train_words(run: Run, lists: data.Lists, work: Path) -> list[str]:
 
 def is_trained(run: Run, work: Path) -> bool:
     """Return whether the checkpoint of a run is there and finished."""
-    return (work / "runs" / run.name / TRAINED).is_file()
+    return (folder_of(run.name, work) / TRAINED).is_file()
 
 
 def score(run: Run, work: Path, results: Path) -> Path:
@@ -127,8 +132,8 @@ def score(run: Run, work: Path, results: Path) -> Path:
     from cxr14.runtime.distributed import ProcessGroup
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", torch.get_num_threads())))
-    lists, folder = data.prepare(run.regime, work), work / "runs" / run.name
-    model, trained = checkpoint.load(folder / "model.pth", run.network)
+    lists, folder = data.prepare(run.regime, work), folder_of(run.name, work)
+    model, trained = checkpoint.load(folder / WEIGHTS, run.network)
     group = ProcessGroup(devices.choose("auto"))
     size = run.regime.image_size
     images = open_images(lists.images)
