@@ -81,7 +81,7 @@ def pytest_collection_modifyitems(items):
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup():
     """Give each test, and the fixtures made for it, the same initial weights in any order and any process."""
-    import torch  # once the workers have set their threads
+    import torch  # here, because OMP_NUM_THREADS is set above, after the imports
 
     torch.manual_seed(0)
 

@@ -113,7 +113,6 @@ def test_layer_has_seven_cells_if_the_image_is_large_enough(image_size, stride):
 
 @pytest.mark.parametrize("name", zoo.NAMES)
 def test_every_network_has_maps_at_every_layer(name):
-    torch.manual_seed(0)
     model = zoo.build(name, pretrained=False, image_size=64).eval()
     images = torch.randint(0, 256, (2, 64, 64), dtype=torch.uint8)
     for stride, module in heat_maps.LAYERS[name].items():

@@ -35,7 +35,6 @@ def test_logits_equal_those_of_the_published_network(name: str, tmp_path):
 
 @each_network
 def test_output_is_14_finite_float32_logits_at_any_image_size(name: str):
-    torch.manual_seed(0)
     for image_size in (64, 128, 224):
         model = zoo.build(name, pretrained=False, image_size=image_size).eval()
         with torch.inference_mode():
@@ -56,7 +55,6 @@ def test_outputs_are_logits_not_probabilities(name: str):
 
 @each_network
 def test_every_parameter_gets_a_gradient(name: str):
-    torch.manual_seed(0)
     model = zoo.build(name, pretrained=False, image_size=64).train()
     # Skip blocks initialised to the identity pass no gradient to their inner layers in the first step.
     for module in model.modules():
@@ -210,7 +208,6 @@ def test_timm_loads_the_published_file(in_chans: int, tmp_path, monkeypatch):
 
 @each_network
 def test_a_folder_in_timms_hub_layout_loads_with_its_weights(name: str, tmp_path):
-    torch.manual_seed(0)
     model = zoo.build(name, pretrained=False, image_size=64).eval()
     timm.models.save_for_hf(model, tmp_path, model_config={"label_names": FINDINGS})
     loaded = timm.create_model(f"local-dir:{tmp_path}", pretrained=True).eval()
